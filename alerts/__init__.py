@@ -1,0 +1,3 @@
+"""Readings to alarms to people, and the operator console."""
+
+from __future__ import annotations

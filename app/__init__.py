@@ -1,0 +1,3 @@
+"""The composition root: settings, wiring, command line, web application, embedded services."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""MQTT to TimescaleDB: subscribe, decode, batch, commit, receipt, acknowledge."""
+
+from __future__ import annotations
