@@ -1,7 +1,7 @@
 """SenML packs to readings and back, JSON and CBOR.
 
 Pure: bytes in, values out. A record that cannot become a reading is returned as `Rejected` beside the good ones, so
-that one broken sensor never takes its neighbours along. Texts (`vs`, `vd`) are not measurements and are refused as such.
+that one broken sensor never takes its neighbours along. Texts (`vs`, `vd`) are not measurements: refused as such.
 Source: RFC 8428 (4.1 base fields, 4.2 regular fields, 4.5.3 resolved time, 4.5.4 names, 5 JSON, 6 CBOR labels).
 """
 

@@ -1,0 +1,56 @@
+CREATE OR REPLACE VIEW telemetry.reading_v AS
+SELECT channel_id, observed_at, value, quality FROM telemetry.reading;
+COMMENT ON VIEW telemetry.reading_v IS 'Readings, for alerts and trace.';
+
+CREATE OR REPLACE VIEW telemetry.latest_v AS
+SELECT channel_id, observed_at, received_at, value, quality FROM telemetry.latest;
+COMMENT ON VIEW telemetry.latest_v IS 'Newest reading per channel, for the console.';
+
+CREATE OR REPLACE VIEW telemetry.arrival_feed AS
+SELECT
+    txid, arrival_id, gateway_id, epoch, seq, digest, evidence, lane, replayed, received_at, recorded_at,
+    channel_ids, observed_ms, "values"
+FROM telemetry.arrival
+WHERE txid < pg_snapshot_xmin(pg_current_snapshot());
+COMMENT ON VIEW telemetry.arrival_feed IS
+'Arrivals whose transaction is over for every snapshot: follow it by (txid, arrival_id) > cursor, in that order.';
+
+CREATE OR REPLACE VIEW telemetry.event_feed AS
+SELECT txid, arrival_id, gateway_id, digest, evidence, received_at, event
+FROM telemetry.arrival
+WHERE event IS NOT NULL AND txid < pg_snapshot_xmin(pg_current_snapshot());
+COMMENT ON VIEW telemetry.event_feed IS 'EPCIS documents that came through gateways, for the trace room to capture.';
+
+CREATE OR REPLACE VIEW telemetry.gateway_account AS
+SELECT
+    gateway_id,
+    sum(produced)::bigint AS produced,
+    sum(stored)::bigint AS stored,
+    sum(duplicate)::bigint AS duplicate,
+    sum(lost)::bigint AS lost,
+    sum(dead)::bigint AS dead,
+    sum(redelivered)::bigint AS redelivered,
+    sum(produced - stored - duplicate - lost - dead)::bigint AS outstanding,
+    max(last_at) AS last_at
+FROM telemetry.gateway_epoch
+GROUP BY gateway_id;
+COMMENT ON VIEW telemetry.gateway_account IS
+'Per gateway, readings: produced = stored + duplicate + declared lost + dead letters once nothing is outstanding.';
+
+CREATE OR REPLACE VIEW telemetry.gap_v AS
+SELECT gateway_id, epoch, from_seq, to_seq, since FROM telemetry.gap;
+
+CREATE OR REPLACE VIEW telemetry.gateway_link_v AS
+SELECT gateway_id, online, since, last_seen_at, replay, birth FROM telemetry.gateway_link;
+
+CREATE OR REPLACE VIEW telemetry.dead_letter_v AS
+SELECT dead_letter_id, received_at, topic, gateway, reason, detail, reading_count, times, octet_length(body) AS bytes
+FROM telemetry.dead_letter;
+COMMENT ON VIEW telemetry.dead_letter_v IS 'Dead letters without their bytes, for the console.';
+
+GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest, hanlu_alerts, hanlu_trace, hanlu_registry;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO hanlu_ingest;
+REVOKE UPDATE, DELETE ON telemetry.reading, telemetry.loss FROM hanlu_ingest;
+GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
+telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v
+TO hanlu_alerts, hanlu_trace, hanlu_registry;
