@@ -72,10 +72,15 @@ def decode_json(raw: bytes, now_ms: int) -> Pack | Rejected:
     if b'_"' in raw and (refused := _must_understand(raw)):
         return refused
     try:
-        records = _decode(raw)
+        try:
+            records = _decode(raw)
+        except msgspec.DecodeError:
+            # Numbers such as 1e999 are JSON but no float; the slower parser takes them as infinite, so that only
+            # the record that holds one is refused. It also says better what else is wrong.
+            records = msgspec.convert(json.loads(raw, parse_constant=_no_constant), list[_Record])
     except msgspec.ValidationError as error:
         return Rejected(Reason.FOREIGN_SCHEMA, f"not a SenML pack: {error}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Rejected(Reason.MALFORMED, f"not JSON: {error}")
     return _resolve(records, now_ms)
 
@@ -122,6 +127,10 @@ def encode_json(readings: Iterable[Reading], base_name: str = "") -> bytes:
         record["v"] = reading.value
         records.append(record)
     return json.dumps(records, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _seconds(ms: int) -> float | int:
