@@ -26,7 +26,9 @@ class Pages(Protocol):
         """Return the HTML of `template` (e.g. `alerts/console.html`, which extends `base.html`).
 
         Every template also gets `lang` ("zh" or "en"), `t(key)` (translation), `person` (Person or None),
-        `static(path)` (URL with a content hash), `fmt_time(ms)` (Asia/Shanghai) and `fmt_value(value, unit)`.
+        `static(path)` (URL with a content hash), `fmt_time(ms, style)` (Asia/Shanghai; style minute, second, date or
+        clock), `fmt_value(value, unit)`, `fmt_age(ms)`, `now_ms`, `path` and `lang_url(lang)`. Texts live in the room's
+        `i18n.json` (`{"room.key": {"zh": "…", "en": "…"}}`); class names are listed at the top of app/static/hanlu.css.
         """
         ...
 
