@@ -6,7 +6,22 @@ CREATE OR REPLACE VIEW trace.custody_v AS
 SELECT lot_uri, from_at, to_at, location FROM trace.custody;
 COMMENT ON VIEW trace.custody_v IS 'Which lot stood where and when, for alerts and stock.';
 
+CREATE OR REPLACE VIEW trace.trouble_v AS
+SELECT name, since, detail FROM trace.trouble;
+COMMENT ON VIEW trace.trouble_v IS 'What keeps feed, log or anchor from its work now, for the console.';
+
+CREATE OR REPLACE VIEW trace.place_channel_v AS
+SELECT
+    'https://id.gs1.org/414/' || place.gln AS location,
+    c.channel_id, c.channel, c.metric, c.unit, c.period_s, c.zone, c.zone_zh, c.zone_en, c.limit_profile, c.low, c.high
+FROM registry.channel_v AS c
+JOIN registry.site AS s USING (site_id)
+CROSS JOIN LATERAL (SELECT c.zone_gln UNION SELECT s.gln) AS place (gln)
+WHERE place.gln IS NOT NULL AND c.metric IN ('air_temperature', 'product_temperature');
+COMMENT ON VIEW trace.place_channel_v IS
+'Thermometers of a place: of the zone with that GLN, or of all zones of the site with that GLN.';
+
 GRANT USAGE ON SCHEMA trace TO hanlu_trace, hanlu_alerts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA trace TO hanlu_trace;
-REVOKE UPDATE, DELETE ON trace.event, trace.leaf, trace.checkpoint FROM hanlu_trace;
-GRANT SELECT ON trace.dead_letter_v, trace.custody_v TO hanlu_alerts;
+REVOKE UPDATE, DELETE ON trace.event, trace.leaf, trace.checkpoint, trace.curve_chunk, trace.log FROM hanlu_trace;
+GRANT SELECT ON trace.dead_letter_v, trace.custody_v, trace.trouble_v TO hanlu_alerts;
