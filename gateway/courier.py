@@ -1,0 +1,175 @@
+"""Between spool and link: what to say when connected, what to do with what is heard. No socket in here.
+
+The order that makes it lossless: a message leaves the spool only in `settle`, after a receipt for this epoch moved the
+window; nothing else (a write to a socket, a broker's acknowledgement) deletes anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from hanlu.core.clock import Clock
+from hanlu.core.errors import FatalError, TransientError
+from hanlu.core.observe import log
+from hanlu.core.wire.documents import Birth, Command, Receipt, Will
+from hanlu.core.wire.envelope import ContentType
+from hanlu.core.wire.topics import Lane, Topic
+from hanlu.gateway.config import GatewayConfig
+from hanlu.gateway.item import Item, Kind, Stored
+from hanlu.gateway.spool import Spool
+from hanlu.gateway.window import Flow, Window
+
+__all__ = ["Courier", "Outgoing"]
+
+_logger = logging.getLogger(__name__)
+
+_MAX_HEARD: Final = 64 * 1024
+"""Bytes of a receipt or command that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish."""
+
+    topic: str
+    payload: bytes
+
+
+class Courier:
+    """Decides what one gateway publishes; used by one thread."""
+
+    def __init__(self, config: GatewayConfig, spool: Spool, clock: Clock, *, software: str, boot_ms: int) -> None:
+        """Start with everything in the spool unsent.
+
+        Args:
+            config: the gateway's settings.
+            spool: what to deliver.
+            clock: wall time for ages, monotonic time for rates and patience.
+            software: what runs here, said at birth.
+            boot_ms: when this process started, Unix milliseconds.
+        """
+        self._config, self._spool, self._clock = config, spool, clock
+        self._birth = Birth(
+            gateway=config.code, software=software, boot_ms=boot_ms, replay=config.replay, channels=config.channels
+        )
+        self._window = Window(config.uplink, spool.committed, in_order=config.replay)
+        self._topics = {lane: str(Topic(config.partition, config.code, lane)) for lane in Lane}
+        self.last_receipt_ms: int | None = None
+        """Wall time of the last receipt for this spool, Unix milliseconds."""
+        self.clock_offset_ms: int | None = None
+        """Platform's clock minus ours at that moment, milliseconds, the way of the receipt included."""
+
+    @property
+    def downward(self) -> tuple[str, str]:
+        """Return the topics to subscribe to."""
+        return self._topics[Lane.RECEIPT], self._topics[Lane.COMMAND]
+
+    def will(self) -> Outgoing:
+        """Return what the broker is to publish when the connection breaks."""
+        document = Will(gateway=self._config.code, epoch=self._spool.epoch.hex())
+        return Outgoing(self._topics[Lane.WILL], document.model_dump_json().encode())
+
+    def connected(self) -> list[Outgoing]:
+        """Begin a new connection; return its first message, the birth.
+
+        With a spool that cannot be written (a full disk) the connection begins without one: draining what is there
+        matters more than announcing it.
+        """
+        try:
+            seq = self._append_birth()
+        except TransientError as error:
+            log(_logger, logging.ERROR, "gateway.birth.failed", f"{self._config.code}: no birth: {error}")
+            self._window.connected(self._spool.head, None, self._clock.monotonic())
+            return []
+        self._window.connected(self._spool.head, seq, self._clock.monotonic())
+        (birth,) = self._spool.next_after(seq - 1, 1)
+        return [Outgoing(self._topics[Lane.BIRTH], birth.raw)]
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """Take in a receipt or a command; anything else is logged and left."""
+        handler = {self._topics[Lane.RECEIPT]: self._receipt, self._topics[Lane.COMMAND]: self._command}.get(topic)
+        try:
+            if handler is None or len(payload) > _MAX_HEARD:
+                raise ValueError("not for us, or too long")
+            handler(payload)
+        except (ValidationError, ValueError, RecursionError) as error:
+            log(_logger, logging.WARNING, "gateway.downlink.refused", f"{topic[:120]!r}: {str(error)[:300]}")
+
+    def settle(self) -> None:
+        """Delete what was receipted since the last time, in one go."""
+        if self._window.committed > self._spool.committed:
+            try:
+                self._spool.delete_committed(self._window.committed)
+            except TransientError as error:
+                log(_logger, logging.ERROR, "gateway.spool.unwritable", f"{self._config.code}: {error}")
+
+    def outgoing(self, room: int) -> list[Outgoing]:
+        """Return what may be published now, at most `room` messages, and count it as sent; empty: nothing now."""
+        now = self._clock.monotonic()
+        if self._window.overdue(now):
+            log(_logger, logging.WARNING, "gateway.receipt.overdue", f"{self._config.code}: no receipt, sending again")
+            self._window.resend_all(now)
+        while (send := self._window.next_send(self._spool.head, now, room)) is not None:
+            wanted = send.last - send.first + 1
+            messages = self._spool.next_after(send.first - 1, wanted)
+            if len(messages) != wanted or messages[0].seq != send.first:
+                raise FatalError(f"the spool lacks messages between {send.first} and {send.last}")
+            if send.flow is Flow.LIVE and self._is_old(messages[0]):
+                self._window.demote(self._spool.head)
+                continue
+            self._window.sent(send, now)
+            return [Outgoing(self._topics[self._lane(message, send.flow)], message.raw) for message in messages]
+        return []
+
+    def wait_s(self, room: int) -> float | None:
+        """Return the seconds until `outgoing` may have something without anything else happening; None: never."""
+        return self._window.wait_s(self._spool.head, self._clock.monotonic(), room)
+
+    def _append_birth(self) -> int:
+        payload = self._birth.model_dump_json().encode()
+        (seq,) = self._spool.append([Item(Kind.BIRTH, ContentType.BIRTH, payload, replayed=self._config.replay)])
+        return seq
+
+    def _lane(self, message: Stored, flow: Flow) -> Lane:
+        """A replay is live in its own time; of the rest only what goes out as it happens is."""
+        if message.kind is Kind.BIRTH:
+            return Lane.BIRTH
+        if message.kind is Kind.EVENT:
+            return Lane.EVENT
+        return Lane.LIVE if flow is Flow.LIVE or self._config.replay else Lane.BACKLOG
+
+    def _is_old(self, message: Stored) -> bool:
+        return self._clock.now_ms() - message.created_ms > self._config.uplink.live_age_s * 1000
+
+    def _receipt(self, payload: bytes) -> None:
+        receipt = Receipt.model_validate_json(payload)
+        if receipt.epoch != self._spool.epoch.hex():
+            log(_logger, logging.INFO, "gateway.receipt.foreign", f"{self._config.code}: receipt for another spool")
+            return
+        if receipt.committed > self._spool.head:
+            # The platform knows more of this epoch than we do: the file is an old copy. Keep all, delete nothing.
+            message = f"{self._config.code}: receipt up to {receipt.committed}, but the last seq is {self._spool.head}"
+            log(_logger, logging.ERROR, "gateway.receipt.ahead", f"{message}: was the spool restored from a copy?")
+            return
+        self.last_receipt_ms = self._clock.now_ms()
+        self.clock_offset_ms = receipt.now_ms - self.last_receipt_ms
+        self._window.receipt(receipt.committed, receipt.missing, self._clock.monotonic())
+
+    def _command(self, payload: bytes) -> None:
+        command = Command.model_validate_json(payload)
+        log(_logger, logging.INFO, "gateway.command.heard", f"{self._config.code}: {command.action}")
+        if command.action == "rebirth":
+            try:
+                self._append_birth()
+            except TransientError as error:
+                log(_logger, logging.ERROR, "gateway.birth.failed", f"{self._config.code}: no birth: {error}")
+            return
+        first = command.from_seq if command.from_seq is not None else 1
+        last = command.to_seq if command.to_seq is not None else self._spool.head
+        if first < 1 or last < first:
+            raise ValueError(f"no range: {first} to {last}")
+        self._window.repeat(first, last)
