@@ -1,0 +1,273 @@
+"""A delivered message to the value it stands for: pure, and nothing that arrives can raise.
+
+What cannot be attributed (no gateway of ours, no valid signature) is `Refused`: it gets no receipt, so an honest
+gateway keeps it. What is attributed is `Accepted` even when nothing in it is any good, because its sequence number has
+arrived: the bad part becomes dead letters with the bytes and the reason, the rest is stored, and the gateway may go on.
+
+Checked in this order, cheap before dear: size, topic, gateway, partition, envelope's structure, key, signature,
+payload, and then every record by itself: channel known, unit as registered, finite, within what the unit allows, and
+a time between 2010 and five minutes from now. Old times are as good as new ones: backlogs and replays bring them.
+
+A signed message must carry absolute times, for it may have lain in a spool for days. A plain device without a clock
+may leave the time out or give it as seconds ago (RFC 8428 4.5.3: below 2**28); then the time of reception counts and
+the message's identity includes it, since the same value said again a minute later is a new reading. For such a device
+alone a delivery repeated by the broker can be told twice; devices that must count exactly once send a time, or sign.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from pydantic import ValidationError
+
+from hanlu.core.limits import EARLIEST_OBSERVED_MS, MAX_FUTURE_MS, MAX_MESSAGE_BYTES
+from hanlu.core.reading import Evidence, Reading
+from hanlu.core.rejected import Reason, Rejected
+from hanlu.core.senml import Pack, decode_cbor, decode_json
+from hanlu.core.wire.documents import Birth, Loss, Will
+from hanlu.core.wire.envelope import ContentType, Envelope, digest, open_envelope, verify
+from hanlu.core.wire.topics import Lane, Topic, parse_topic
+from hanlu.ingest.directory import Gateway, Snapshot
+from hanlu.ingest.message import Accepted, Dead, Departed, Outcome, Refused
+
+__all__ = ["decode", "names_unknown"]
+
+_RELATIVE_BEFORE_MS: Final = 2**28 * 1000
+"""Resolved against an instant of zero, a relative time lies below and an absolute one above."""
+
+_DETAILS: Final = 5
+"""Records described in words in one dead letter; all are counted."""
+
+_MOST_COUNTED: Final = 10_000_000
+"""Readings one message may account for (core.wire.documents.Loss)."""
+
+_MOST_PRODUCED: Final = 2**53
+"""Largest seq and running total a gateway may claim: beyond it sums over its accounts could no longer be held."""
+
+_READING_LANES: Final = frozenset({Lane.LIVE, Lane.BACKLOG})
+_UNKNOWN: Final = frozenset({Reason.UNKNOWN_GATEWAY, Reason.UNKNOWN_KEY, Reason.UNKNOWN_CHANNEL})
+
+
+def decode(topic: str, payload: bytes, received_ms: int, snapshot: Snapshot) -> Outcome:
+    """Return what the message is.
+
+    Args:
+        topic: as received.
+        payload: as received.
+        received_ms: the platform's clock, Unix milliseconds UTC.
+        snapshot: the registry.
+    """
+    parsed = parse_topic(topic)
+    outcome = parsed if isinstance(parsed, Rejected) else _attributed(parsed, payload, received_ms, snapshot)
+    if not isinstance(outcome, Rejected):
+        return outcome
+    return Refused(
+        topic,
+        parsed.gateway if isinstance(parsed, Topic) else None,
+        received_ms,
+        payload[:MAX_MESSAGE_BYTES],
+        digest(payload),
+        Dead(outcome.reason, outcome.detail),
+    )
+
+
+def names_unknown(outcome: Outcome) -> bool:
+    """Tell whether the message names a gateway, key or channel the snapshot lacks: worth a look at a younger one."""
+    if isinstance(outcome, Accepted):
+        return any(each.reason in _UNKNOWN for each in outcome.dead)
+    return isinstance(outcome, Refused) and outcome.dead.reason in _UNKNOWN
+
+
+def _attributed(topic: Topic, payload: bytes, received_ms: int, snapshot: Snapshot) -> Outcome | Rejected:
+    if len(payload) > MAX_MESSAGE_BYTES:
+        return Rejected(
+            Reason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_MESSAGE_BYTES}; only the beginning is kept"
+        )
+    if not topic.lane.upward:
+        return Rejected(Reason.BAD_TOPIC, f"lane {topic.lane.value} leads downward")
+    gateway = snapshot.gateways.get(topic.gateway)
+    if gateway is None:
+        return Rejected(Reason.UNKNOWN_GATEWAY, f"gateway {topic.gateway} is not registered")
+    if gateway.partition != topic.partition:
+        return Rejected(
+            Reason.GATEWAY_MISMATCH,
+            f"gateway {gateway.code} belongs to partition {gateway.partition:02d}, not {topic.partition:02d}",
+        )
+    if topic.lane is Lane.WILL:
+        return _will(gateway, payload, received_ms)
+    if _is_bare(payload):
+        return _bare(topic, gateway, payload, received_ms)
+    envelope = open_envelope(payload)
+    if isinstance(envelope, Rejected):
+        return envelope
+    header = envelope.header
+    if header.count > _MOST_COUNTED or max(header.seq, header.produced) > _MOST_PRODUCED:
+        return Rejected(Reason.MALFORMED, "seq, count or produced is beyond anything a gateway can have made")
+    return _unproven(envelope, gateway, received_ms, snapshot) or _signed(
+        topic, gateway, envelope, payload, received_ms
+    )
+
+
+def _is_bare(payload: bytes) -> bool:
+    """Tell a bare SenML pack by its first byte: `[` (or space before it) for JSON, an array head for CBOR."""
+    first = payload[:1]
+    return first in (b"[", b" ", b"\t", b"\r", b"\n") or b"\x80" <= first <= b"\x9f"
+
+
+def _unproven(envelope: Envelope, gateway: Gateway, received_ms: int, snapshot: Snapshot) -> Rejected | None:
+    """Return why the gateway of the topic did not sign this, or None when it did."""
+    kid = envelope.header.kid
+    key = gateway.keys.get(kid)
+    if key is None:
+        owner = snapshot.owners.get(kid)
+        if owner is not None:
+            return Rejected(Reason.GATEWAY_MISMATCH, f"signed with a key of gateway {owner}, sent as {gateway.code}")
+        return Rejected(Reason.UNKNOWN_KEY, f"key {kid.hex()} is not registered")
+    if key.revoked_ms is not None and received_ms >= key.revoked_ms:
+        return Rejected(Reason.UNKNOWN_KEY, f"key {kid.hex()} is revoked")
+    # The database's clock wrote valid_from, ours reads it: they may differ a little.
+    if received_ms < key.valid_from_ms - MAX_FUTURE_MS:
+        return Rejected(Reason.UNKNOWN_KEY, f"key {kid.hex()} is not valid yet")
+    if not verify(envelope, key.public):
+        return Rejected(Reason.BAD_SIGNATURE, f"the signature of key {kid.hex()} is false")
+    return None
+
+
+def _will(gateway: Gateway, payload: bytes, received_ms: int) -> Departed | Rejected:
+    try:
+        will = Will.model_validate_json(payload)
+    except ValidationError as error:
+        return Rejected(Reason.FOREIGN_SCHEMA, f"not a will: {_because(error)}")
+    if will.gateway != gateway.code:
+        return Rejected(Reason.GATEWAY_MISMATCH, f"a will of {will.gateway}, sent as {gateway.code}")
+    return Departed(gateway.gateway_id, received_ms)
+
+
+def _bare(topic: Topic, gateway: Gateway, payload: bytes, received_ms: int) -> Accepted | Rejected:
+    if not gateway.accepts_unsigned:
+        return Rejected(Reason.BAD_SIGNATURE, f"unsigned, and gateway {gateway.code} must sign")
+    if topic.lane not in _READING_LANES:
+        return Rejected(Reason.BAD_SIGNATURE, f"lane {topic.lane.value} takes signed messages only")
+    pack = (decode_cbor if payload[0] & 0x80 else decode_json)(payload, 0)
+    if isinstance(pack, Rejected):
+        return pack
+    identity = digest(payload)
+    if any(reading.observed_ms < _RELATIVE_BEFORE_MS for reading in pack.readings):
+        pack = Pack(tuple(_from_now(reading, received_ms) for reading in pack.readings), pack.rejected)
+        identity = digest(payload + struct.pack(">q", received_ms))
+    ids, times, values, dead = _checked(pack, gateway, received_ms)
+    return Accepted(
+        topic, gateway.gateway_id, received_ms, payload, identity, None, Evidence.UNSIGNED, ids, times, values, dead
+    )
+
+
+def _from_now(reading: Reading, received_ms: int) -> Reading:
+    """Resolve a relative time; one ahead of now is a power-on clock counting from 1970, and is left there."""
+    if reading.observed_ms > 0:
+        return reading
+    return reading._replace(observed_ms=reading.observed_ms + received_ms)
+
+
+def _signed(topic: Topic, gateway: Gateway, envelope: Envelope, body: bytes, received_ms: int) -> Accepted:
+    header = envelope.header
+    accepted = Accepted(topic, gateway.gateway_id, received_ms, body, digest(body), header, Evidence.SIGNED, [], [], [])
+    content = _content(accepted, gateway, envelope)
+    if isinstance(content, Rejected):
+        return accepted._replace(dead=(Dead(content.reason, content.detail, header.count),))
+    return _reconciled(content)
+
+
+def _content(accepted: Accepted, gateway: Gateway, envelope: Envelope) -> Accepted | Rejected:
+    """Return the message with its payload read, or why the payload as a whole is no good."""
+    payload = envelope.payload
+    try:
+        match envelope.header.content_type:
+            case ContentType.SENML_JSON | ContentType.SENML_CBOR as kind:
+                pack = decode_json(payload, 0) if kind is ContentType.SENML_JSON else decode_cbor(payload, 0)
+                if isinstance(pack, Rejected):
+                    return pack
+                ids, times, values, dead = _checked(pack, gateway, accepted.received_ms)
+                return accepted._replace(channel_ids=ids, observed_ms=times, values=values, dead=dead)
+            case ContentType.LOSS:
+                return accepted._replace(loss=Loss.model_validate_json(payload))
+            case ContentType.BIRTH:
+                birth = Birth.model_validate_json(payload)
+                if birth.gateway != gateway.code:
+                    detail = f"a birth of {birth.gateway}, sent as {gateway.code}"
+                    return Rejected(Reason.GATEWAY_MISMATCH, detail)
+                return accepted._replace(birth=birth)
+            case ContentType.EPCIS_JSON:
+                return accepted._replace(event=payload)
+    except ValidationError as error:
+        name = envelope.header.content_type.name.lower()
+        return Rejected(Reason.FOREIGN_SCHEMA, f"not a {name} document: {_because(error)}")
+
+
+def _reconciled(accepted: Accepted) -> Accepted:
+    """Hold what is there against what the header counts; what is missing is dead, what is too many is kept and told."""
+    counted = accepted.header.count if accepted.header else accepted.reading_count
+    found = accepted.reading_count
+    if found == counted:
+        return accepted
+    remark = Dead(
+        Reason.MALFORMED, f"the header counts {counted} readings, the payload holds {found}", max(0, counted - found)
+    )
+    return accepted._replace(dead=(*accepted.dead, remark))
+
+
+def _checked(
+    pack: Pack, gateway: Gateway, received_ms: int
+) -> tuple[list[int], list[int], list[float], tuple[Dead, ...]]:
+    """Return channel ids, times and values of the good readings, and what was refused, one entry a reason."""
+    ids: list[int] = []
+    times: list[int] = []
+    values: list[float] = []
+    refused: dict[Reason, list[str]] = {}
+    for rejected in pack.rejected:
+        refused.setdefault(rejected.reason, []).append(rejected.detail)
+    channels, latest_ms = gateway.channels, received_ms + MAX_FUTURE_MS
+    for reading in pack.readings:
+        name, unit, observed_ms, value = reading
+        channel = channels.get(name)
+        if (
+            channel is not None
+            and (unit == channel.unit or (not unit and channel.unit == "/"))
+            and channel.low <= value <= channel.high
+            and EARLIEST_OBSERVED_MS <= observed_ms <= latest_ms
+        ):
+            ids.append(channel.channel_id)
+            times.append(observed_ms)
+            values.append(value)
+        else:
+            reason, detail = _fault(reading, gateway, received_ms)
+            refused.setdefault(reason, []).append(detail)
+    return ids, times, values, tuple(_dead(reason, details) for reason, details in refused.items())
+
+
+def _fault(reading: Reading, gateway: Gateway, received_ms: int) -> tuple[Reason, str]:
+    """Return what is wrong with a reading that did not pass."""
+    name = f"{reading.name[:80]!r}"
+    channel = gateway.channels.get(reading.name)
+    if channel is None:
+        return Reason.UNKNOWN_CHANNEL, f"gateway {gateway.code} has no channel {name}"
+    if reading.unit != channel.unit and (reading.unit or channel.unit != "/"):
+        return Reason.UNIT_MISMATCH, f"{name} in {reading.unit[:20]!r}, registered in {channel.unit!r}"
+    if not channel.low <= reading.value <= channel.high:
+        bounds = f"{channel.low:g} to {channel.high:g}"
+        return Reason.IMPOSSIBLE_VALUE, f"{name} is {reading.value:g} {channel.unit}, possible is {bounds}"
+    ahead_s = (reading.observed_ms - received_ms) / 1000
+    if ahead_s > 0:
+        return Reason.IMPOSSIBLE_TIME, f"{name} is {ahead_s:.0f} s ahead of reception"
+    return Reason.IMPOSSIBLE_TIME, f"{name} at {reading.observed_ms / 1000:.3f} s since 1970: a device without a clock"
+
+
+def _dead(reason: Reason, details: list[str]) -> Dead:
+    more = [f"and {len(details) - _DETAILS} more"] if len(details) > _DETAILS else []
+    return Dead(reason, "; ".join(details[:_DETAILS] + more), len(details))
+
+
+def _because(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where[:80]}: {first['msg']}"[:300] if where else str(first["msg"])[:300]
