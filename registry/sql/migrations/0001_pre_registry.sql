@@ -126,9 +126,7 @@ CREATE TABLE registry.person (
     display_name text NOT NULL,
     roles text[] NOT NULL CHECK (roles <@ ARRAY['operator', 'inspector', 'admin'] AND cardinality(roles) > 0),
     password_hash text NOT NULL,
-    disabled_at timestamptz,
-    failed_count integer NOT NULL DEFAULT 0,
-    locked_until timestamptz
+    disabled_at timestamptz
 );
 COMMENT ON COLUMN registry.person.roles IS 'operator: console and alarms; inspector: trace and exports; admin: everything, and people';
 
@@ -136,10 +134,24 @@ CREATE TABLE registry.session (
     token_sha256 bytea PRIMARY KEY CHECK (octet_length(token_sha256) = 32),
     person_id bigint NOT NULL REFERENCES registry.person ON DELETE CASCADE,
     csrf text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );
 COMMENT ON TABLE registry.session IS 'Sign-ins; only the hash of the cookie is kept, so a copy of this table opens nothing.';
+COMMENT ON COLUMN registry.session.expires_at IS 'The absolute end, whatever happens; the idle end counts from last_seen_at.';
+CREATE INDEX session_person ON registry.session (person_id);
+CREATE INDEX session_expiry ON registry.session (expires_at);
+
+CREATE TABLE registry.signin_failure (
+    login_sha256 bytea PRIMARY KEY CHECK (octet_length(login_sha256) = 32),
+    failures integer NOT NULL CHECK (failures >= 0),
+    last_at timestamptz NOT NULL,
+    locked_until timestamptz NOT NULL
+);
+COMMENT ON TABLE registry.signin_failure IS
+'Wrong passwords in a row for a sign-in name, whether such a person exists or not, so that a lock tells nobody which names do.';
+CREATE INDEX signin_failure_age ON registry.signin_failure (last_at);
 
 CREATE TABLE registry.audit (
     audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -150,3 +162,4 @@ CREATE TABLE registry.audit (
     detail jsonb NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE registry.audit IS 'Who did what: sign-ins, acknowledgements, exports. Append only.';
+CREATE INDEX audit_at ON registry.audit (at DESC);

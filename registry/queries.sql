@@ -1,0 +1,343 @@
+-- name: organisation_key
+-- The key, level and path of an organisation by code.
+SELECT organisation_id, level, path FROM registry.organisation WHERE code = %(code)s;
+
+-- name: participant_key
+-- The key of a participant by GLN.
+SELECT participant_id FROM registry.participant WHERE gln = %(gln)s;
+
+-- name: site_key
+-- The key of a site by code.
+SELECT site_id FROM registry.site WHERE code = %(code)s;
+
+-- name: zone_key
+-- The key of a zone by code.
+SELECT zone_id FROM registry.zone WHERE code = %(code)s;
+
+-- name: gateway_key_of
+-- The key of a gateway by code.
+SELECT gateway_id FROM registry.gateway WHERE code = %(code)s;
+
+-- name: device_key
+-- The key of a device by its gateway's code and its own.
+SELECT d.device_id
+FROM registry.device AS d
+JOIN registry.gateway AS g USING (gateway_id)
+WHERE g.code = %(gateway)s AND d.code = %(code)s;
+
+-- name: put_level_name
+-- Name a level of the tree; unchanged names touch nothing.
+INSERT INTO registry.level_name AS t (level, name_zh, name_en)
+VALUES (%(level)s, %(name_zh)s, %(name_en)s)
+ON CONFLICT (level) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en
+WHERE (t.name_zh, t.name_en) IS DISTINCT FROM (excluded.name_zh, excluded.name_en)
+RETURNING (xmax = 0) AS added;
+
+-- name: add_organisation
+-- Add a node below the path of its parent ('/' for the root).
+WITH made AS (SELECT nextval('registry.organisation_organisation_id_seq') AS id)
+INSERT INTO registry.organisation (organisation_id, parent_id, level, code, name_zh, name_en, path)
+OVERRIDING SYSTEM VALUE
+SELECT id, %(parent_id)s, %(level)s, %(code)s, %(name_zh)s, %(name_en)s, %(parent_path)s::text || id || '/'
+FROM made;
+
+-- name: rename_organisation
+-- Change the names of a node; unchanged names touch nothing.
+UPDATE registry.organisation
+SET name_zh = %(name_zh)s, name_en = %(name_en)s
+WHERE code = %(code)s AND (name_zh, name_en) IS DISTINCT FROM (%(name_zh)s, %(name_en)s)
+RETURNING organisation_id;
+
+-- name: put_limit_profile
+-- Write the limits of a profile from a date on; a profile with the same date is corrected, earlier ones stay.
+INSERT INTO registry.limit_profile AS t (
+    code, effective_from, metric, unit, low, high, deadband, on_delay_s, off_delay_s, no_data_s, priority, source
+)
+VALUES (
+    %(code)s, %(effective_from)s, %(metric)s, %(unit)s, %(low)s, %(high)s, %(deadband)s, %(on_delay_s)s,
+    %(off_delay_s)s, %(no_data_s)s, %(priority)s, %(source)s
+)
+ON CONFLICT (code, metric, effective_from) DO UPDATE SET
+    unit = excluded.unit, low = excluded.low, high = excluded.high, deadband = excluded.deadband,
+    on_delay_s = excluded.on_delay_s, off_delay_s = excluded.off_delay_s, no_data_s = excluded.no_data_s,
+    priority = excluded.priority, source = excluded.source
+WHERE (t.unit, t.low, t.high, t.deadband, t.on_delay_s, t.off_delay_s, t.no_data_s, t.priority, t.source)
+    IS DISTINCT FROM (
+        excluded.unit, excluded.low, excluded.high, excluded.deadband, excluded.on_delay_s, excluded.off_delay_s,
+        excluded.no_data_s, excluded.priority, excluded.source
+    )
+RETURNING (xmax = 0) AS added;
+
+-- name: limit_profile_known
+-- Whether any profile has this code.
+SELECT EXISTS (SELECT FROM registry.limit_profile WHERE code = %(code)s);
+
+-- name: put_product
+-- Write a product by GTIN.
+INSERT INTO registry.product AS t (gtin, name_zh, name_en, limit_profile_code)
+VALUES (%(gtin)s, %(name_zh)s, %(name_en)s, %(limit_profile)s)
+ON CONFLICT (gtin) DO UPDATE SET
+    name_zh = excluded.name_zh, name_en = excluded.name_en, limit_profile_code = excluded.limit_profile_code
+WHERE (t.name_zh, t.name_en, t.limit_profile_code)
+    IS DISTINCT FROM (excluded.name_zh, excluded.name_en, excluded.limit_profile_code)
+RETURNING (xmax = 0) AS added;
+
+-- name: put_participant
+-- Write a participant by GLN.
+INSERT INTO registry.participant AS t (organisation_id, gln, name_zh, name_en, role)
+VALUES (%(organisation_id)s, %(gln)s, %(name_zh)s, %(name_en)s, %(role)s)
+ON CONFLICT (gln) DO UPDATE SET
+    organisation_id = excluded.organisation_id, name_zh = excluded.name_zh, name_en = excluded.name_en,
+    role = excluded.role
+WHERE (t.organisation_id, t.name_zh, t.name_en, t.role)
+    IS DISTINCT FROM (excluded.organisation_id, excluded.name_zh, excluded.name_en, excluded.role)
+RETURNING (xmax = 0) AS added;
+
+-- name: put_site
+-- Write a site by code.
+INSERT INTO registry.site AS t (
+    organisation_id, participant_id, code, name_zh, name_en, kind, gln, latitude, longitude
+)
+VALUES (
+    %(organisation_id)s, %(participant_id)s, %(code)s, %(name_zh)s, %(name_en)s, %(kind)s, %(gln)s, %(latitude)s,
+    %(longitude)s
+)
+ON CONFLICT (code) DO UPDATE SET
+    organisation_id = excluded.organisation_id, participant_id = excluded.participant_id,
+    name_zh = excluded.name_zh, name_en = excluded.name_en, kind = excluded.kind, gln = excluded.gln,
+    latitude = excluded.latitude, longitude = excluded.longitude
+WHERE (t.organisation_id, t.participant_id, t.name_zh, t.name_en, t.kind, t.gln, t.latitude, t.longitude)
+    IS DISTINCT FROM (
+        excluded.organisation_id, excluded.participant_id, excluded.name_zh, excluded.name_en, excluded.kind,
+        excluded.gln, excluded.latitude, excluded.longitude
+    )
+RETURNING (xmax = 0) AS added;
+
+-- name: put_zone
+-- Write a zone by code.
+INSERT INTO registry.zone AS t (site_id, code, name_zh, name_en, gln, limit_profile_code)
+VALUES (%(site_id)s, %(code)s, %(name_zh)s, %(name_en)s, %(gln)s, %(limit_profile)s)
+ON CONFLICT (code) DO UPDATE SET
+    site_id = excluded.site_id, name_zh = excluded.name_zh, name_en = excluded.name_en, gln = excluded.gln,
+    limit_profile_code = excluded.limit_profile_code
+WHERE (t.site_id, t.name_zh, t.name_en, t.gln, t.limit_profile_code)
+    IS DISTINCT FROM (
+        excluded.site_id, excluded.name_zh, excluded.name_en, excluded.gln, excluded.limit_profile_code
+    )
+RETURNING (xmax = 0) AS added;
+
+-- name: put_gateway
+-- Write a gateway by code.
+INSERT INTO registry.gateway AS t (site_id, code, partition, accepts_unsigned)
+VALUES (%(site_id)s, %(code)s, %(partition)s, %(accepts_unsigned)s)
+ON CONFLICT (code) DO UPDATE SET
+    site_id = excluded.site_id, partition = excluded.partition, accepts_unsigned = excluded.accepts_unsigned
+WHERE (t.site_id, t.partition, t.accepts_unsigned)
+    IS DISTINCT FROM (excluded.site_id, excluded.partition, excluded.accepts_unsigned)
+RETURNING (xmax = 0) AS added;
+
+-- name: add_gateway_key
+-- Enrol a public key; a key already enrolled stays as it is, revoked or not.
+INSERT INTO registry.gateway_key (kid, gateway_id, public_key)
+VALUES (%(kid)s, %(gateway_id)s, %(public_key)s)
+ON CONFLICT (kid) DO NOTHING
+RETURNING true AS added;
+
+-- name: gateway_key_owner
+-- Whose key this is, and whether the bytes are the same.
+SELECT gateway_id, public_key FROM registry.gateway_key WHERE kid = %(kid)s;
+
+-- name: revoke_gateway_key
+-- Stop trusting a key from now on; what it signed before stays signed.
+UPDATE registry.gateway_key SET revoked_at = %(now)s WHERE kid = %(kid)s AND revoked_at IS NULL RETURNING gateway_id;
+
+-- name: put_device
+-- Write a device by gateway and code.
+INSERT INTO registry.device AS t (gateway_id, zone_id, code, kind)
+VALUES (%(gateway_id)s, %(zone_id)s, %(code)s, %(kind)s)
+ON CONFLICT (gateway_id, code) DO UPDATE SET zone_id = excluded.zone_id, kind = excluded.kind
+WHERE (t.zone_id, t.kind) IS DISTINCT FROM (excluded.zone_id, excluded.kind)
+RETURNING (xmax = 0) AS added;
+
+-- name: put_channel
+-- Write a channel by device and metric; its unit may not change, since the readings stored are in it.
+INSERT INTO registry.channel AS t (device_id, metric, unit, period_s, limit_profile_code)
+VALUES (%(device_id)s, %(metric)s, %(unit)s, %(period_s)s, %(limit_profile)s)
+ON CONFLICT (device_id, metric) DO UPDATE SET
+    period_s = excluded.period_s, limit_profile_code = excluded.limit_profile_code
+WHERE t.unit = excluded.unit AND (t.period_s, t.limit_profile_code)
+    IS DISTINCT FROM (excluded.period_s, excluded.limit_profile_code)
+RETURNING (xmax = 0) AS added;
+
+-- name: channel_unit
+-- The unit a channel's readings are stored in.
+SELECT unit FROM registry.channel WHERE device_id = %(device_id)s AND metric = %(metric)s;
+
+-- name: level_names
+-- What the levels are called, from the root down.
+SELECT level, name_zh, name_en FROM registry.level_name ORDER BY level;
+
+-- name: organisations
+-- The tree below and including a path, parents before children.
+SELECT o.code, p.code AS parent, o.name_zh, o.name_en, o.level, o.path
+FROM registry.organisation AS o
+LEFT JOIN registry.organisation AS p ON p.organisation_id = o.parent_id
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY o.level, o.code;
+
+-- name: sites
+-- The sites of the organisations below and including a path.
+SELECT s.code, o.code AS organisation, s.name_zh, s.name_en, s.kind, p.gln AS participant, s.gln, s.latitude,
+    s.longitude
+FROM registry.site AS s
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN registry.participant AS p USING (participant_id)
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY s.code;
+
+-- name: zones
+-- The zones of the sites below and including a path.
+SELECT z.code, s.code AS site, z.name_zh, z.name_en, z.gln, z.limit_profile_code AS limit_profile
+FROM registry.zone AS z
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY z.code;
+
+-- name: gateways
+-- The gateways of the sites below and including a path.
+SELECT g.code, s.code AS site, g.partition, g.accepts_unsigned
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY g.code;
+
+-- name: limits_on
+-- The limits of a profile in force on a day, one row a metric.
+SELECT DISTINCT ON (metric) code, effective_from, source, metric, unit, low, high, deadband, on_delay_s, off_delay_s,
+    no_data_s, priority
+FROM registry.limit_profile
+WHERE code = %(code)s AND effective_from <= %(day)s
+ORDER BY metric, effective_from DESC;
+
+-- name: add_person
+-- Add a person, unless the sign-in name is taken.
+INSERT INTO registry.person (organisation_id, login, display_name, roles, password_hash)
+VALUES (%(organisation_id)s, %(login)s, %(display_name)s, %(roles)s, %(password_hash)s)
+ON CONFLICT (login) DO NOTHING
+RETURNING person_id;
+
+-- name: any_person
+-- Whether anybody is registered yet.
+SELECT EXISTS (SELECT FROM registry.person);
+
+-- name: people
+-- The people scoped below and including a path.
+SELECT p.person_id, p.login, p.display_name, p.roles, o.code AS organisation, o.name_zh AS organisation_zh,
+    o.name_en AS organisation_en, o.path, p.disabled_at IS NOT NULL AS disabled
+FROM registry.person AS p
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY p.login;
+
+-- name: person_by_id
+-- One person as the people page lists them.
+SELECT p.person_id, p.login, p.display_name, p.roles, o.code AS organisation, o.name_zh AS organisation_zh,
+    o.name_en AS organisation_en, o.path, p.disabled_at IS NOT NULL AS disabled
+FROM registry.person AS p
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE p.person_id = %(person_id)s;
+
+-- name: set_disabled
+-- Bar a person from signing in from a moment on, or let them in again (null).
+UPDATE registry.person SET disabled_at = %(disabled_at)s WHERE person_id = %(person_id)s;
+
+-- name: password_of
+-- The stored password hash of a person by key.
+SELECT password_hash FROM registry.person WHERE person_id = %(person_id)s AND disabled_at IS NULL;
+
+-- name: password_by_login
+-- The stored password hash of a person who may sign in, by sign-in name.
+SELECT person_id, password_hash FROM registry.person WHERE login = %(login)s AND disabled_at IS NULL;
+
+-- name: set_password_hash
+-- Replace a password hash, unless somebody replaced it meanwhile.
+UPDATE registry.person
+SET password_hash = %(new_hash)s
+WHERE person_id = %(person_id)s AND password_hash = %(old_hash)s
+RETURNING person_id;
+
+-- name: force_password_hash
+-- Replace a password hash, whatever it was (a reset by an administrator).
+UPDATE registry.person SET password_hash = %(new_hash)s WHERE person_id = %(person_id)s RETURNING person_id;
+
+-- name: add_session
+-- Open a session.
+INSERT INTO registry.session (token_sha256, person_id, csrf, created_at, last_seen_at, expires_at)
+VALUES (%(token_sha256)s, %(person_id)s, %(csrf)s, %(now)s, %(now)s, %(expires_at)s);
+
+-- name: find_session
+-- The session of a token with its person, where neither end has come and the person may still sign in.
+SELECT p.person_id, p.login, p.display_name, p.roles, o.path, s.csrf, s.last_seen_at
+FROM registry.session AS s
+JOIN registry.person AS p USING (person_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE s.token_sha256 = %(token_sha256)s
+    AND s.expires_at > %(now)s
+    AND s.last_seen_at > %(idle_since)s
+    AND p.disabled_at IS NULL;
+
+-- name: touch_session
+-- Note that a session was used.
+UPDATE registry.session SET last_seen_at = %(now)s WHERE token_sha256 = %(token_sha256)s AND last_seen_at < %(now)s;
+
+-- name: session_exists
+-- Whether a token was ever ours and not yet swept: an ended session, not a forged one.
+SELECT EXISTS (SELECT FROM registry.session WHERE token_sha256 = %(token_sha256)s);
+
+-- name: end_session
+-- Close a session; it is remembered as ended until it is swept.
+UPDATE registry.session SET expires_at = %(now)s
+WHERE token_sha256 = %(token_sha256)s AND expires_at > %(now)s
+RETURNING person_id;
+
+-- name: end_sessions_of
+-- Close all sessions of a person but one (null closes all).
+UPDATE registry.session SET expires_at = %(now)s
+WHERE person_id = %(person_id)s
+    AND expires_at > %(now)s
+    AND (%(but_token_sha256)s::bytea IS NULL OR token_sha256 <> %(but_token_sha256)s);
+
+-- name: sweep_sessions
+-- Forget sessions that ended before a moment.
+DELETE FROM registry.session WHERE expires_at < %(before)s;
+
+-- name: signin_failure_begin
+-- Make sure a sign-in name has a row, so that tries at the same moment queue up behind its lock.
+INSERT INTO registry.signin_failure (login_sha256, failures, last_at, locked_until)
+VALUES (%(login_sha256)s, 0, %(now)s, %(now)s)
+ON CONFLICT (login_sha256) DO NOTHING;
+
+-- name: signin_failure_locked
+-- The tries of a sign-in name, locked until the transaction ends.
+SELECT failures, last_at, locked_until FROM registry.signin_failure WHERE login_sha256 = %(login_sha256)s FOR UPDATE;
+
+-- name: signin_failure_count
+-- Keep a sign-in name's tries so far.
+UPDATE registry.signin_failure
+SET failures = %(failures)s, last_at = %(now)s, locked_until = %(locked_until)s
+WHERE login_sha256 = %(login_sha256)s;
+
+-- name: signin_failure_forget
+-- A right password forgives the wrong ones.
+DELETE FROM registry.signin_failure WHERE login_sha256 = %(login_sha256)s;
+
+-- name: sweep_signin_failures
+-- Forget failures nobody has added to since a moment.
+DELETE FROM registry.signin_failure WHERE last_at < %(before)s;
+
+-- name: add_audit
+-- Write one line of the audit.
+INSERT INTO registry.audit (at, person_id, action, subject, detail)
+VALUES (%(at)s, %(person_id)s, %(action)s, %(subject)s, %(detail)s);
