@@ -4,6 +4,13 @@ SELECT alarm_id, channel_id, kind, priority, process_state, suppression_state, l
 FROM alerts.alarm;
 COMMENT ON VIEW alerts.alarm_v IS 'Alarms for the trace room; who acknowledged is not in it.';
 
+CREATE OR REPLACE VIEW alerts.journal_feed AS
+SELECT txid, journal_id, alarm_id, version, at, recorded_at, event, from_state, to_state, actor, value, note
+FROM alerts.journal
+WHERE txid < pg_snapshot_xmin(pg_current_snapshot());
+COMMENT ON VIEW alerts.journal_feed IS
+'Journal entries whose transaction is over for every snapshot: follow it by (txid, journal_id) > cursor, in that order.';
+
 GRANT USAGE ON SCHEMA alerts TO hanlu_alerts, hanlu_trace;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA alerts TO hanlu_alerts;
 REVOKE UPDATE, DELETE ON alerts.journal FROM hanlu_alerts;

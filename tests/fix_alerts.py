@@ -1,0 +1,157 @@
+"""A small county for the alarm and console tests, and arrivals as ingest would write them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from hanlu.core.clock import from_ms
+from hanlu.db.migrate import migrate
+
+SCOPE = "/1/2/"
+OTHER_SCOPE = "/1/3/"
+
+_REGISTRY = """
+INSERT INTO registry.level_name VALUES (1, '省', 'province'), (2, '县', 'county') ON CONFLICT DO NOTHING;
+INSERT INTO registry.organisation (organisation_id, parent_id, level, code, name_zh, name_en, path)
+OVERRIDING SYSTEM VALUE VALUES
+    (1, NULL, 1, 'hunan', '湖南省社', 'Hunan', '/1/'),
+    (2, 1, 2, 'yanling', '炎陵县社', 'Yanling', '/1/2/'),
+    (3, 1, 2, 'anren', '安仁县社', 'Anren', '/1/3/');
+INSERT INTO registry.limit_profile
+    (code, effective_from, metric, low, high, deadband, on_delay_s, off_delay_s, no_data_s, priority, source)
+VALUES
+    ('frozen', '2020-01-01', 'air_temperature', NULL, -15, 1, 1800, 60, 600, 1, 'test'),
+    ('chilled', '2020-01-01', 'air_temperature', 0, 8, 0.5, 300, 60, 300, 2, 'test');
+INSERT INTO registry.site (site_id, organisation_id, code, name_zh, name_en, kind) OVERRIDING SYSTEM VALUE VALUES
+    (1, 2, 'yanling-store', '炎陵冷库', 'Yanling cold store', 'cold_store'),
+    (2, 2, 'truck-7', '冷藏车 湘B·07', 'Reefer truck 07', 'truck'),
+    (3, 3, 'anren-store', '安仁冷库', 'Anren cold store', 'cold_store');
+INSERT INTO registry.zone (zone_id, site_id, code, name_zh, name_en, limit_profile_code) OVERRIDING SYSTEM VALUE VALUES
+    (1, 1, 'yanling-frozen', '1 号冻结间', 'Frozen room 1', 'frozen'),
+    (2, 1, 'yanling-chill', '2 号保鲜间', 'Chill room 2', 'chilled'),
+    (3, 2, 'truck-7-box', '车厢', 'Cargo box', 'chilled'),
+    (4, 3, 'anren-frozen', '冻结间', 'Frozen room', 'frozen');
+INSERT INTO registry.gateway (gateway_id, site_id, code, partition) OVERRIDING SYSTEM VALUE VALUES
+    (1, 1, 'gw-yanling', 0), (2, 2, 'gw-truck-7', 1), (3, 3, 'gw-anren', 2);
+INSERT INTO registry.device (device_id, gateway_id, zone_id, code, kind) OVERRIDING SYSTEM VALUE VALUES
+    (1, 1, 1, 'room-1', 'cold_room'), (2, 1, 2, 'room-2', 'cold_room'), (3, 2, 3, 'box-1', 'reefer'),
+    (4, 3, 4, 'room-1', 'cold_room');
+INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVERRIDING SYSTEM VALUE VALUES
+    (1, 1, 'air_temperature', 'Cel', 60), (2, 1, 'defrost', '', 60), (3, 2, 'air_temperature', 'Cel', 60),
+    (4, 2, 'relative_humidity', '%RH', 60), (5, 2, 'door_open', '', 60), (6, 3, 'air_temperature', 'Cel', 60),
+    (7, 4, 'air_temperature', 'Cel', 60);
+"""
+FROZEN, DEFROST, CHILL, HUMIDITY, DOOR, TRUCK, FOREIGN = range(1, 8)
+"""Channels of the county by what they measure; FOREIGN belongs to the neighbouring county."""
+GATEWAY_OF = {FROZEN: 1, DEFROST: 1, CHILL: 1, HUMIDITY: 1, DOOR: 1, TRUCK: 2, FOREIGN: 3}
+
+Cell = tuple[int, int, float]
+"""Channel, observed_ms, value."""
+
+
+@dataclass(slots=True)
+class County:
+    """A migrated database with the county above, written to the way ingest does."""
+
+    url: str
+    _seq: int = 0
+
+    def arrive(
+        self,
+        cells: Sequence[Cell],
+        *,
+        lane: str = "live",
+        replayed: bool = False,
+        connection: psycopg.Connection | None = None,
+    ) -> None:
+        """Store one message with readings of one gateway, all of them new, in a transaction of its own."""
+        if connection is not None:
+            self._write(connection, cells, lane, replayed)
+            return
+        with psycopg.connect(self.url) as own:
+            self._write(own, cells, lane, replayed)
+
+    def arrive_all(self, messages: Sequence[Sequence[Cell]], **marks: bool) -> None:
+        """Store many messages, each in a transaction of its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for cells in messages:
+                with connection.transaction():
+                    self._write(connection, cells, "live", marks.get("replayed", False))
+
+    def link(self, gateway_id: int, *, online: bool = True, replay: bool = False) -> None:
+        """Say whether the platform hears a gateway."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "INSERT INTO telemetry.gateway_link VALUES (%s, %s, now(), now(), %s) ON CONFLICT (gateway_id)"
+                " DO UPDATE SET online = excluded.online, replay = excluded.replay, since = now()",
+                (gateway_id, online, replay),
+            )
+
+    def query(self, text: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Run a statement as superuser and return its rows."""
+        with psycopg.connect(self.url) as connection:
+            cursor = connection.execute(text, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def journal(self) -> list[tuple[object, ...]]:
+        """Return every transition without what two runs may rightly differ in: keys and the platform's time."""
+        return self.query(
+            "SELECT a.channel_id, a.kind, a.exceeded_at, a.raised_at, a.returned_at, a.peak, a.peak_at, j.version,"
+            " j.at, j.event, j.from_state, j.to_state, j.actor, j.value FROM alerts.journal AS j JOIN alerts.alarm AS a"
+            " USING (alarm_id) ORDER BY a.channel_id, a.kind, a.raised_at, j.version"
+        )
+
+    def _write(self, connection: psycopg.Connection, cells: Sequence[Cell], lane: str, replayed: bool) -> None:
+        self._seq += 1
+        channels, times, values = ([each[part] for each in cells] for part in range(3))
+        digest = hashlib.sha256(f"{uuid4()}".encode()).digest()
+        connection.execute(
+            "INSERT INTO telemetry.arrival (gateway_id, digest, evidence, lane, replayed, received_at, reading_count,"
+            ' stored, channel_ids, observed_ms, "values") VALUES (%s, %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)',
+            (GATEWAY_OF[channels[0]], digest, lane, replayed, len(cells), len(cells), channels, times, values),
+        )
+        connection.execute(
+            "INSERT INTO telemetry.reading (channel_id, observed_at, value) SELECT c, to_timestamp(t / 1000.0), v"
+            " FROM unnest(%s::integer[], %s::bigint[], %s::float8[]) AS x (c, t, v)",
+            (channels, times, values),
+        )
+        for channel, at, value in cells:
+            connection.execute(
+                "INSERT INTO telemetry.latest VALUES (%s, %s, now(), %s) ON CONFLICT (channel_id) DO UPDATE SET"
+                " observed_at = excluded.observed_at, received_at = excluded.received_at, value = excluded.value"
+                " WHERE excluded.observed_at > latest.observed_at",
+                (channel, from_ms(at), value),
+            )
+        connection.execute("NOTIFY hanlu_arrival")
+
+
+@contextmanager
+def new_county(server_url: str) -> Iterator[County]:
+    """Make a database on a server, fill it with the county, and drop it afterwards."""
+    name = f"alerts_{uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = make_conninfo(server_url, dbname=name)
+        try:
+            migrate(url)
+            with psycopg.connect(url) as connection:
+                connection.execute(_REGISTRY)
+            yield County(url)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def county(postgres_url: str) -> Iterator[County]:
+    """The county in a database of its own."""
+    with new_county(postgres_url) as made:
+        yield made
