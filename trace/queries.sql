@@ -126,3 +126,193 @@ SELECT origin, verifier_key, created_at, created_by FROM trace.log;
 -- name: checkpoint_newest
 -- The newest signed checkpoint.
 SELECT tree_size, root_hash, note, signed_at FROM trace.checkpoint ORDER BY tree_size DESC LIMIT 1;
+
+-- name: checkpoint_at
+-- The signed checkpoint of one tree size.
+SELECT tree_size, root_hash, note, signed_at FROM trace.checkpoint WHERE tree_size = %(tree_size)s;
+
+-- name: checkpoint_anchored
+-- The newest anchor that the chain in use holds.
+SELECT a.seq, a.tree_size, a.root_hash, a.mined_tx, a.block_number, a.state, c.chain_id, c.contract
+FROM trace.anchor AS a
+JOIN trace.chain AS c USING (chain_no)
+WHERE c.state = 'deployed' AND a.state IN ('mined', 'final')
+ORDER BY a.chain_no DESC, a.seq DESC
+LIMIT 1;
+
+-- name: tiles_some
+-- The named tiles, each as wide as it has grown.
+SELECT t.level, t.tile_index, t.width, t.hashes
+FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[]) AS wanted (level, tile_index)
+JOIN trace.tile AS t USING (level, tile_index);
+
+-- name: tile_write
+-- Write a tile, or widen it; what it held must stay its beginning, else nothing is written.
+INSERT INTO trace.tile (level, tile_index, width, hashes)
+VALUES (%(level)s, %(tile_index)s, %(width)s, %(hashes)s)
+ON CONFLICT (level, tile_index) DO UPDATE
+SET width = excluded.width, hashes = excluded.hashes
+WHERE tile.width <= excluded.width AND substring(excluded.hashes FOR 32 * tile.width) = tile.hashes;
+
+-- name: lot_leaves
+-- A lot's chain with the documents it commits to, oldest first.
+SELECT
+    l.lot_counter, l.leaf_index, l.leaf, l.leaf_hash, e.event_id, c.curve_chunk_id,
+    coalesce(e.canonical, c.canonical) AS canonical
+FROM trace.leaf AS l
+LEFT JOIN trace.event AS e ON e.event_id = l.event_id
+LEFT JOIN trace.curve_chunk AS c ON c.curve_chunk_id = l.curve_chunk_id
+WHERE l.lot_uri = %(lot_uri)s
+ORDER BY l.lot_counter
+LIMIT %(most)s;
+
+-- name: lot_exists
+-- Whether any event speaks of the lot.
+SELECT EXISTS (SELECT FROM trace.event_thing WHERE lot_uri = %(lot_uri)s) AS found;
+
+-- name: walk_back
+-- What a lot came from: every lot with the fewest steps to it, at most so many steps in all.
+WITH RECURSIVE walk (uri, depth) AS (
+    SELECT %(lot_uri)s::text, 0
+    UNION
+    SELECT e.from_uri, w.depth + 1
+    FROM walk AS w
+    JOIN trace.edge AS e ON e.to_uri = w.uri
+    WHERE w.depth < %(max_depth)s
+),
+seen AS MATERIALIZED (SELECT uri, depth FROM walk LIMIT %(max_steps)s)
+SELECT uri, min(depth) AS depth, (SELECT count(*) FROM seen) AS steps
+FROM seen
+GROUP BY uri
+ORDER BY depth, uri;
+
+-- name: walk_forward
+-- What became of a lot: every lot with the fewest steps to it, at most so many steps in all.
+WITH RECURSIVE walk (uri, depth) AS (
+    SELECT %(lot_uri)s::text, 0
+    UNION
+    SELECT e.to_uri, w.depth + 1
+    FROM walk AS w
+    JOIN trace.edge AS e ON e.from_uri = w.uri
+    WHERE w.depth < %(max_depth)s
+),
+seen AS MATERIALIZED (SELECT uri, depth FROM walk LIMIT %(max_steps)s)
+SELECT uri, min(depth) AS depth, (SELECT count(*) FROM seen) AS steps
+FROM seen
+GROUP BY uri
+ORDER BY depth, uri;
+
+-- name: edges_among
+-- The edges between these lots, with the event that made each and the quantities it names.
+SELECT
+    e.from_uri, e.to_uri, e.kind, e.event_id, ev.event_hash, ev.event_time, ev.biz_step, ev.biz_location,
+    used.quantity AS from_quantity, used.uom AS from_uom, made.quantity AS to_quantity, made.uom AS to_uom
+FROM trace.edge AS e
+JOIN trace.event AS ev USING (event_id)
+LEFT JOIN LATERAL (
+    SELECT sum(t.quantity) AS quantity, max(t.uom) AS uom
+    FROM trace.event_thing AS t
+    WHERE t.event_id = e.event_id AND t.lot_uri = e.from_uri AND t.role IN ('input_quantity', 'child_quantity')
+) AS used ON true
+LEFT JOIN LATERAL (
+    SELECT sum(t.quantity) AS quantity, max(t.uom) AS uom
+    FROM trace.event_thing AS t
+    WHERE t.event_id = e.event_id AND t.lot_uri = e.to_uri AND t.role = 'output_quantity'
+) AS made ON true
+WHERE e.from_uri = ANY(%(uris)s) AND e.to_uri = ANY(%(uris)s)
+ORDER BY ev.event_time, e.event_id, e.from_uri, e.to_uri;
+
+-- name: lot_events
+-- The events that speak of a lot, with how, oldest first.
+SELECT
+    e.event_id, e.event_hash, e.event_type, e.action, e.event_time, e.event_offset, e.record_time,
+    e.biz_step, e.disposition, e.read_point, e.biz_location, e.declared_error, e.source, e.evidence, e.canonical,
+    t.roles, t.quantity, t.uom,
+    EXISTS (
+        SELECT FROM trace.event AS d WHERE d.event_hash = e.event_hash AND d.declared_error AND NOT e.declared_error
+    ) AS taken_back
+FROM (
+    SELECT event_id, array_agg(DISTINCT role) AS roles, sum(quantity) AS quantity, max(uom) AS uom
+    FROM trace.event_thing
+    WHERE lot_uri = %(lot_uri)s
+    GROUP BY event_id
+) AS t
+JOIN trace.event AS e USING (event_id)
+ORDER BY e.event_time, e.event_id;
+
+-- name: places
+-- Zones and sites by their GLN, with who runs them; a zone's own GLN wins.
+SELECT DISTINCT ON (place.gln)
+    place.gln, place.zone, place.name_zh, place.name_en, s.kind, s.code AS site, s.name_zh AS site_zh,
+    s.name_en AS site_en, s.latitude, s.longitude, o.path AS organisation_path,
+    p.gln AS participant_gln, p.name_zh AS participant_zh, p.name_en AS participant_en, p.role AS participant_role
+FROM (
+    SELECT z.gln, z.site_id, z.code AS zone, z.name_zh, z.name_en, 1 AS preference
+    FROM registry.zone AS z WHERE z.gln = ANY(%(glns)s)
+    UNION ALL
+    SELECT t.gln, t.site_id, NULL, t.name_zh, t.name_en, 2
+    FROM registry.site AS t WHERE t.gln = ANY(%(glns)s)
+) AS place
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN registry.participant AS p USING (participant_id)
+ORDER BY place.gln, place.preference;
+
+-- name: participants
+-- Organisations by their GLN.
+SELECT gln, name_zh, name_en, role FROM registry.participant WHERE gln = ANY(%(glns)s);
+
+-- name: products
+-- Products by their GTIN.
+SELECT gtin, name_zh, name_en, limit_profile_code FROM registry.product WHERE gtin = ANY(%(gtins)s);
+
+-- name: product_limits
+-- The limits in force for a product, per metric.
+SELECT l.metric, l.low, l.high, l.code
+FROM registry.product AS p
+JOIN registry.limit_profile_now AS l ON l.code = p.limit_profile_code
+WHERE p.gtin = %(gtin)s;
+
+-- name: lot_stays
+-- Where a lot stood and since which event, oldest first.
+SELECT c.from_at, c.to_at, c.location, c.event_id, e.event_hash
+FROM trace.custody AS c
+JOIN trace.event AS e USING (event_id)
+WHERE c.lot_uri = %(lot_uri)s
+ORDER BY c.from_at, c.location;
+
+-- name: lot_curves
+-- What the thermometers of a lot's places measured while it stood there.
+SELECT
+    c.from_at, c.location, p.channel_id, p.channel, p.metric, p.unit, p.period_s, p.zone, p.zone_zh, p.zone_en,
+    p.limit_profile, p.low, p.high, r.instants, r.figures
+FROM trace.custody AS c
+JOIN trace.place_channel_v AS p USING (location)
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg((extract(epoch FROM t.observed_at) * 1000)::bigint ORDER BY t.observed_at) AS instants,
+        array_agg(t.value ORDER BY t.observed_at) AS figures
+    FROM telemetry.reading_v AS t
+    WHERE t.channel_id = p.channel_id
+        AND t.observed_at >= c.from_at
+        AND t.observed_at < coalesce(c.to_at, %(now)s)
+        AND t.quality < 2
+) AS r
+WHERE c.lot_uri = %(lot_uri)s
+ORDER BY c.from_at, p.metric, p.channel;
+
+-- name: find_lots
+-- Lots whose identity or product name holds a text, those with the newest event first.
+WITH named AS (
+    SELECT '/01/' || gtin || '/%%' AS form
+    FROM registry.product
+    WHERE name_zh ILIKE %(form)s OR name_en ILIKE %(form)s
+)
+SELECT t.lot_uri, max(e.event_time) AS newest, count(DISTINCT e.event_id) AS events
+FROM trace.event_thing AS t
+JOIN trace.event AS e USING (event_id)
+WHERE t.lot_uri ILIKE %(form)s
+    OR EXISTS (SELECT FROM named WHERE t.lot_uri LIKE 'https://id.gs1.org' || named.form)
+GROUP BY t.lot_uri
+ORDER BY newest DESC, t.lot_uri
+LIMIT %(most)s;
