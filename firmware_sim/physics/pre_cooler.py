@@ -120,8 +120,7 @@ class PreCooler(Stepped):
         outside = spec.weather.temperature(at_ms)
         flow = door_flow(spec.door, box.air_c, outside) if self._open else 0.0
         running = self._thermostat.step(self._air.read(), seconds)
-        # Between batches the machine runs on a quarter of its power: it holds the chamber, it does not pull down.
-        share = (1.0 if loaded else 0.25) if running else 0.0
+        share = self._capacity(box.air_c) if running else 0.0
         box.step(seconds, Inflow(outside, spec.weather.water_ratio(), flow), share, loaded=loaded)
         if not loaded:
             box.product_c = box.air_c
@@ -129,6 +128,10 @@ class PreCooler(Stepped):
         self._core.step(box.product_c, seconds)
         self._humidity.step(box.humidity, seconds)
         self._watts = (60.0 + spec.fan_w + share * spec.cooling_w / 2.6) * self._rng.gauss(1.0, 0.008)
+
+    def _capacity(self, air_c: float) -> float:
+        """Return the share of the machine at work: all of it 4 K above the set temperature, a fifth at it."""
+        return max(0.1, min(1.0, 0.2 + 0.2 * (air_c - self._spec.setpoint_c)))
 
     def read(self) -> dict[str, float]:
         """Return what the chamber's instruments show; the needle hangs in the air between batches."""
