@@ -1,8 +1,7 @@
 """The roles of a running Hanlu: each is one process, `hanlu run ROLE`, and one file here.
 
 The file wires a room to its settings. Its `main(settings, stop, ready)` works until `stop` is set, calls `ready` once
-when it serves, and
-returns its exit status. It is imported only in its own process.
+when it serves, and returns its exit status. It is imported only in its own process.
 """
 
 from __future__ import annotations
