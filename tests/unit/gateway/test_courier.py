@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hanlu.core.clock import ManualClock
+from hanlu.core.errors import TransientError
+from hanlu.core.wire.documents import Birth, Will
+from hanlu.core.wire.envelope import ContentType, Envelope, open_envelope
+from hanlu.gateway.config import GatewayConfig
+from hanlu.gateway.courier import Courier, Outgoing
+from hanlu.gateway.item import Item, Kind
+from hanlu.gateway.spool import Spool
+
+BASE = "hanlu/1/07/gw-1/"
+
+
+class Bench:
+    """A courier on a real spool, with the clock in hand."""
+
+    def __init__(self, folder: Path, **config: object) -> None:
+        self.clock = ManualClock()
+        self.config = GatewayConfig(code="gw-1", partition=7, data_dir=folder, **config)
+        self.spool = Spool(self.config.spool_path, Ed25519PrivateKey.generate(), self.clock)
+        self.courier = Courier(self.config, self.spool, self.clock, software="test", boot_ms=1)
+
+    def append(self, *kinds: Kind) -> None:
+        self.spool.append([Item(kind, ContentType.SENML_JSON, b"[]", 1) for kind in kinds or (Kind.READING,)])
+
+    def sent(self, room: int = 1_000) -> list[tuple[str, int]]:
+        out: list[Outgoing] = []
+        while batch := self.courier.outgoing(room):
+            out += batch
+        return [(message.topic.removeprefix(BASE), header_of(message).seq) for message in out]
+
+    def receipt(self, committed: int, missing: object = (), epoch: str = "", **more: object) -> None:
+        document = {
+            "epoch": epoch or self.spool.epoch.hex(), "committed": committed, "missing": missing,
+            "now_ms": self.clock.now_ms() + 40,
+        } | more  # fmt: skip
+        self.hear("receipt", document)
+
+    def hear(self, lane: str, document: object) -> None:
+        self.courier.heard(BASE + lane, json.dumps(document).encode())
+        self.courier.settle()
+
+
+def header_of(message: Outgoing):
+    envelope = open_envelope(message.payload)
+    assert isinstance(envelope, Envelope)
+    return envelope.header
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.spool.close()
+
+
+def test_connection_begins_with_the_birth_then_live_then_backlog(bench):
+    bench.append(Kind.READING, Kind.EVENT)
+    (birth,) = bench.courier.connected()
+    assert birth.topic == BASE + "birth"
+    document = Birth.model_validate_json(open_envelope(birth.payload).payload)
+    assert (document.gateway, document.replay, header_of(birth).seq) == ("gw-1", False, 3)
+    bench.append(Kind.READING, Kind.EVENT)
+    assert bench.sent() == [("live", 4), ("event", 5), ("backlog", 1), ("event", 2)]
+
+
+def test_replaying_gateway_sends_in_order_on_the_live_lane(tmp_path):
+    bench = Bench(tmp_path, replay=True)
+    bench.append()
+    (birth,) = bench.courier.connected()
+    assert header_of(birth).replayed
+    bench.append()
+    assert bench.sent() == [("live", 1), ("birth", 2), ("live", 3)]
+    bench.spool.close()
+
+
+def test_receipt_deletes_and_nothing_else_does(bench):
+    bench.courier.connected()
+    bench.append()
+    bench.append()
+    bench.sent()
+    assert bench.spool.stats().pending == 3
+    bench.receipt(2)
+    assert bench.spool.stats().pending == 1
+    assert bench.courier.last_receipt_ms == bench.clock.now_ms()
+    assert bench.courier.clock_offset_ms == 40
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"epoch": "00" * 16, "committed": 2, "now_ms": 1},
+        {"epoch": "xyz", "committed": 2, "now_ms": 1},
+        {"committed": 2},
+        [],
+        "nonsense",
+        None,
+    ],
+)
+def test_receipt_of_another_spool_or_none_at_all_deletes_nothing(bench, document):
+    bench.courier.connected()
+    bench.append()
+    bench.sent()
+    bench.hear("receipt", document)
+    bench.courier.heard(BASE + "receipt", b"\xff" * 10)
+    bench.courier.heard(BASE + "receipt", b"[" * 100_000)
+    bench.courier.heard("hanlu/1/07/gw-2/receipt", b"{}")
+    assert bench.spool.stats().pending == 2
+
+
+def test_receipt_beyond_the_head_deletes_nothing_and_is_loud(bench, caplog):
+    bench.courier.connected()
+    bench.sent()
+    bench.receipt(99)
+    assert bench.spool.stats().pending == 1
+    assert any(getattr(record, "action", "") == "gateway.receipt.ahead" for record in caplog.records)
+
+
+def test_missing_range_goes_again_as_the_same_bytes(bench):
+    bench.courier.connected()
+    for _ in range(4):
+        bench.append()
+    first = bench.courier.outgoing(100)
+    bench.clock.advance(5)
+    bench.receipt(1, [[2, 3]])
+    again = bench.courier.outgoing(100)
+    assert [message.payload for message in again] == [message.payload for message in first[:2]]
+
+
+def test_overdue_receipt_sends_all_again_as_backlog(bench):
+    bench.courier.connected()
+    bench.append()
+    assert bench.sent() == [("live", 2)]
+    bench.clock.advance(11)
+    assert bench.sent() == [("birth", 1), ("backlog", 2)]
+    assert bench.sent() == []
+
+
+def test_live_message_that_waited_too_long_goes_as_backlog(bench):
+    bench.courier.connected()
+    bench.append()
+    bench.clock.advance(31)
+    bench.append()
+    bench.receipt(1)
+    assert bench.sent() == [("backlog", 2), ("backlog", 3)]
+    bench.append()
+    assert bench.sent() == [("live", 4)]
+
+
+def test_rebirth_command_appends_a_birth_that_goes_live(bench):
+    bench.courier.connected()
+    bench.hear("command", {"action": "rebirth"})
+    assert bench.sent() == [("birth", 2)]
+
+
+def test_resend_command_repeats_what_is_still_here_and_refuses_nonsense(bench):
+    bench.courier.connected()
+    for _ in range(5):
+        bench.append()
+    bench.sent()
+    bench.clock.advance(5)
+    bench.receipt(2)
+    bench.hear("command", {"action": "resend", "from_seq": 1, "to_seq": 4})
+    bench.hear("command", {"action": "resend", "from_seq": 5, "to_seq": 3})
+    bench.hear("command", {"action": "explode"})
+    assert bench.sent() == [("backlog", 3), ("backlog", 4)]
+    assert bench.spool.stats().pending == 4
+
+
+def test_spool_that_cannot_be_written_still_drains(bench, monkeypatch):
+    bench.append()
+
+    def refuse(*_args: object) -> None:
+        raise TransientError("disk full")
+
+    monkeypatch.setattr(bench.spool, "append", refuse)
+    assert bench.courier.connected() == []
+    assert bench.sent() == [("backlog", 1)]
+
+
+def test_will_names_gateway_and_epoch(bench):
+    will = bench.courier.will()
+    assert will.topic == BASE + "will"
+    assert Will.model_validate_json(will.payload) == Will(gateway="gw-1", epoch=bench.spool.epoch.hex())
