@@ -42,12 +42,15 @@ class Sample(NamedTuple):
         value: the value, or the mean of those summarised.
         low: least value summarised; None when the point is a single reading.
         high: greatest value summarised; None likewise.
+        after_gap: something is missing just before this point, though its neighbour may seem near: a summary of
+            several readings with a hole among them.
     """
 
     at_ms: int
     value: float
     low: float | None = None
     high: float | None = None
+    after_gap: bool = False
 
 
 class Span(NamedTuple):
@@ -88,10 +91,10 @@ class Strip:
 
 
 def segments(points: Iterable[Sample], gap_ms: float) -> Iterator[list[Sample]]:
-    """Cut `points` (ascending in time) where two neighbours lie more than `gap_ms` milliseconds apart."""
+    """Cut `points` (ascending in time) where neighbours lie more than `gap_ms` milliseconds apart or one says so."""
     piece: list[Sample] = []
     for point in points:
-        if piece and point.at_ms - piece[-1].at_ms > gap_ms:
+        if piece and (point.after_gap or point.at_ms - piece[-1].at_ms > gap_ms):
             yield piece
             piece = []
         piece.append(point)

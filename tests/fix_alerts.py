@@ -52,7 +52,6 @@ INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVE
 """
 FROZEN, DEFROST, CHILL, HUMIDITY, DOOR, TRUCK, FOREIGN = range(1, 8)
 """Channels of the county by what they measure; FOREIGN belongs to the neighbouring county."""
-GATEWAY_OF = {FROZEN: 1, DEFROST: 1, CHILL: 1, HUMIDITY: 1, DOOR: 1, TRUCK: 2, FOREIGN: 3}
 
 Cell = tuple[int, int, float]
 """Channel, observed_ms, value."""
@@ -116,8 +115,9 @@ class County:
         digest = hashlib.sha256(f"{uuid4()}".encode()).digest()
         connection.execute(
             "INSERT INTO telemetry.arrival (gateway_id, digest, evidence, lane, replayed, received_at, reading_count,"
-            ' stored, channel_ids, observed_ms, "values") VALUES (%s, %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)',
-            (GATEWAY_OF[channels[0]], digest, lane, replayed, len(cells), len(cells), channels, times, values),
+            ' stored, channel_ids, observed_ms, "values") VALUES ((SELECT gateway_id FROM registry.channel_v WHERE channel_id = %s),'
+            " %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)",
+            (channels[0], digest, lane, replayed, len(cells), len(cells), channels, times, values),
         )
         connection.execute(
             "INSERT INTO telemetry.reading (channel_id, observed_at, value) SELECT c, to_timestamp(t / 1000.0), v"

@@ -104,10 +104,6 @@ def test_channel_announced_after_the_last_look_is_judged_from_its_first_reading(
             "INSERT INTO registry.limit_profile (code, effective_from, metric, high, on_delay_s, source)"
             " VALUES ('new', '2020-01-01', 'product_temperature', 8, 0, 'test')"
         )
-        with_gateway = {90: 1}
-        import fix_alerts
-
-        fix_alerts.GATEWAY_OF.update(with_gateway)
         county.arrive([(90, START, 20.0)])
         running.turn()
     assert events(county) == [("raise", "NORMAL", "UNACKNOWLEDGED")]

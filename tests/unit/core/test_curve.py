@@ -26,6 +26,11 @@ def test_segments_cut_where_readings_are_missing() -> None:
     assert [[point.value for point in piece] for piece in pieces] == [[1, 2], [3, 4]]
 
 
+def test_segments_cut_before_a_point_that_knows_of_a_gap() -> None:
+    points = [Sample(NOON, 1), Sample(NOON + 1, 2, after_gap=True), Sample(NOON + 2, 3)]
+    assert [len(piece) for piece in segments(points, MINUTE)] == [1, 2]
+
+
 def test_line_over_a_gap_is_not_drawn() -> None:
     line = SVG_PATH.search(curve(minutes(1, 2, None, None, 3, 4), gap_ms=2.5 * MINUTE, title="t"))
     assert line is not None
