@@ -15,14 +15,14 @@ VALUES (%(name)s, %(txid)s::xid8, %(arrival_id)s)
 ON CONFLICT (name) DO UPDATE SET txid = excluded.txid, arrival_id = excluded.arrival_id
 
 -- name: engine_page
--- The next arrivals after the cursor, in the order of the feed.
+-- The next arrivals after the cursor, in the order of the feed (not of the text the transaction is shown as).
 SELECT
     txid::text AS txid, arrival_id, lane, replayed,
     (extract(epoch FROM recorded_at) * 1000)::bigint AS recorded_ms,
     channel_ids, observed_ms, "values"
 FROM telemetry.arrival_feed
 WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s)
-ORDER BY txid, arrival_id
+ORDER BY arrival_feed.txid, arrival_id
 LIMIT %(limit)s
 
 -- name: engine_channels
@@ -130,3 +130,251 @@ INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, 
 VALUES (
     %(alarm_id)s, %(version)s, %(at)s, %(event)s, %(from_state)s, %(to_state)s, %(actor)s, %(value)s, %(note)s
 )
+
+-- The console ----------------------------------------------------------------------------------------------------------
+-- Each statement shows a person the subtree %(scope)s only.
+
+-- name: console_sites
+-- Sites with zones, for the filter.
+SELECT DISTINCT site AS code, site_zh AS name_zh, site_en AS name_en
+FROM registry.channel_v
+WHERE starts_with(organisation_path, %(scope)s) AND zone IS NOT NULL
+ORDER BY code
+
+-- name: console_channels
+-- Channels of the zones with their newest reading and the state of the link, of one site or zone or of all.
+SELECT
+    c.channel_id, c.metric, c.unit, c.period_s, c.low, c.high, c.limit_profile, c.no_data_s,
+    c.zone, c.zone_zh, c.zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway,
+    (extract(epoch FROM l.observed_at) * 1000)::bigint AS observed_ms,
+    (extract(epoch FROM l.received_at) * 1000)::bigint AS received_ms,
+    l.value, coalesce(k.online, false) AS online, coalesce(k.replay, false) AS replay
+FROM registry.channel_v AS c
+LEFT JOIN telemetry.latest_v AS l USING (channel_id)
+LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+WHERE starts_with(c.organisation_path, %(scope)s)
+    AND c.zone IS NOT NULL
+    AND (%(site)s::text IS NULL OR c.site = %(site)s)
+    AND (%(zone)s::text IS NULL OR c.zone = %(zone)s)
+ORDER BY c.site, c.zone, c.channel_id
+
+-- name: console_sparks
+-- A coarse curve of each channel over the hours before its end, for the cards.
+SELECT
+    want.channel_id,
+    (extract(epoch FROM date_bin(%(bucket)s, r.observed_at, 'epoch')) * 1000)::bigint AS at_ms,
+    avg(r.value) AS value
+FROM unnest(%(channel_id)s::integer[], %(end_at)s::timestamptz[]) AS want (channel_id, end_at)
+JOIN telemetry.reading_v AS r
+    ON r.channel_id = want.channel_id
+    AND r.observed_at > want.end_at - %(span)s::interval
+    AND r.observed_at <= want.end_at
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: console_counts
+-- What stands at the top of the console.
+SELECT
+    (
+        SELECT count(*)
+        FROM alerts.alarm AS a
+        JOIN registry.channel_v AS c USING (channel_id)
+        WHERE a.process_state IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED') AND a.suppression_state = 'NONE'
+            AND starts_with(c.organisation_path, %(scope)s)
+    ) AS waiting,
+    (
+        SELECT count(*)
+        FROM alerts.alarm AS a
+        JOIN registry.channel_v AS c USING (channel_id)
+        WHERE a.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED') AND starts_with(c.organisation_path, %(scope)s)
+    ) AS standing,
+    count(*) AS gateways,
+    count(*) FILTER (WHERE k.online) AS online,
+    coalesce(sum(a.produced), 0)::bigint AS produced,
+    coalesce(sum(a.stored), 0)::bigint AS stored,
+    coalesce(sum(a.duplicate), 0)::bigint AS duplicate,
+    coalesce(sum(a.lost), 0)::bigint AS lost,
+    coalesce(sum(a.dead), 0)::bigint AS dead,
+    coalesce(sum(a.outstanding), 0)::bigint AS outstanding,
+    (
+        SELECT coalesce(sum(d.times), 0)::bigint
+        FROM telemetry.dead_letter_v AS d
+        LEFT JOIN registry.gateway AS known ON known.code = d.gateway
+        LEFT JOIN registry.site AS place USING (site_id)
+        LEFT JOIN registry.organisation AS owner USING (organisation_id)
+        WHERE CASE WHEN owner.path IS NULL THEN %(root)s::boolean ELSE starts_with(owner.path, %(scope)s) END
+    ) AS dead_letters
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
+WHERE starts_with(o.path, %(scope)s)
+
+-- name: console_gateways
+-- Gateways with link and account: produced = stored + duplicate + lost + dead + outstanding.
+SELECT
+    g.gateway_id, g.code, s.code AS site, s.name_zh AS site_zh, s.name_en AS site_en,
+    k.online, coalesce(k.replay, false) AS replay,
+    (extract(epoch FROM k.since) * 1000)::bigint AS since_ms,
+    (extract(epoch FROM k.last_seen_at) * 1000)::bigint AS seen_ms,
+    coalesce(a.produced, 0) AS produced, coalesce(a.stored, 0) AS stored, coalesce(a.duplicate, 0) AS duplicate,
+    coalesce(a.lost, 0) AS lost, coalesce(a.dead, 0) AS dead, coalesce(a.outstanding, 0) AS outstanding,
+    coalesce(a.redelivered, 0) AS redelivered,
+    coalesce(holes.ranges, 0) AS gap_ranges, coalesce(holes.messages, 0)::bigint AS gap_messages,
+    (extract(epoch FROM holes.since) * 1000)::bigint AS gap_since_ms
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
+LEFT JOIN (
+    SELECT gateway_id, count(*) AS ranges, sum(to_seq - from_seq + 1) AS messages, min(since) AS since
+    FROM telemetry.gap_v
+    GROUP BY gateway_id
+) AS holes USING (gateway_id)
+WHERE starts_with(o.path, %(scope)s)
+ORDER BY k.online NULLS FIRST, s.code, g.code
+
+-- name: console_losses
+-- What gateways declared lost, by reason.
+SELECT g.code AS gateway, l.reason, l.reading_count, (extract(epoch FROM l.newest_at) * 1000)::bigint AS newest_ms
+FROM alerts.loss_by_reason AS l
+JOIN registry.gateway AS g USING (gateway_id)
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE starts_with(o.path, %(scope)s)
+ORDER BY l.reading_count DESC, g.code, l.reason
+
+-- name: console_dead_letters
+-- Dead letters by gateway and reason, with the newest one's words; those of no known gateway for the whole tree only.
+SELECT
+    d.gateway, d.reason, sum(d.times)::bigint AS messages, sum(d.reading_count)::bigint AS reading_count,
+    (extract(epoch FROM max(d.received_at)) * 1000)::bigint AS newest_ms,
+    (array_agg(d.detail ORDER BY d.received_at DESC, d.dead_letter_id DESC))[1] AS detail
+FROM telemetry.dead_letter_v AS d
+LEFT JOIN registry.gateway AS g ON g.code = d.gateway
+LEFT JOIN registry.site AS s USING (site_id)
+LEFT JOIN registry.organisation AS o USING (organisation_id)
+WHERE CASE WHEN o.path IS NULL THEN %(root)s::boolean ELSE starts_with(o.path, %(scope)s) END
+GROUP BY d.gateway, d.reason
+ORDER BY newest_ms DESC
+LIMIT 100
+
+-- name: console_alarms
+-- Alarms for the list: those that call first, then by priority, then the newest.
+SELECT
+    a.alarm_id, a.channel_id, a.kind, a.priority, a.process_state, a.suppression_state, a.limit_value, a.peak,
+    (extract(epoch FROM a.exceeded_at) * 1000)::bigint AS exceeded_ms,
+    (extract(epoch FROM a.raised_at) * 1000)::bigint AS raised_ms,
+    (extract(epoch FROM a.detected_at) * 1000)::bigint AS detected_ms,
+    (extract(epoch FROM a.returned_at) * 1000)::bigint AS returned_ms,
+    (extract(epoch FROM a.acknowledged_at) * 1000)::bigint AS acknowledged_ms,
+    (extract(epoch FROM a.peak_at) * 1000)::bigint AS peak_ms,
+    a.acknowledged_by, a.note, a.replayed, a.version,
+    c.metric, c.unit, c.period_s, c.low, c.high, c.zone, c.zone_zh, c.zone_en, c.site, c.site_zh, c.site_en
+FROM alerts.alarm AS a
+JOIN registry.channel_v AS c USING (channel_id)
+WHERE starts_with(c.organisation_path, %(scope)s)
+    AND (%(alarm_id)s::bigint IS NULL OR a.alarm_id = %(alarm_id)s)
+    AND (%(site)s::text IS NULL OR c.site = %(site)s)
+    AND (%(zone)s::text IS NULL OR c.zone = %(zone)s)
+    AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
+    AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)
+    AND (%(to_at)s::timestamptz IS NULL OR a.exceeded_at <= %(to_at)s)
+ORDER BY
+    a.process_state NOT IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED'),
+    a.process_state = 'NORMAL',
+    a.priority,
+    a.raised_at DESC,
+    a.alarm_id DESC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: console_journal
+-- Everything that happened to one alarm.
+SELECT
+    version, (extract(epoch FROM at) * 1000)::bigint AS at_ms,
+    (extract(epoch FROM recorded_at) * 1000)::bigint AS recorded_ms,
+    event, from_state, to_state, actor, value, note
+FROM alerts.journal
+WHERE alarm_id = %(alarm_id)s
+ORDER BY version
+
+-- name: zone_series
+-- A channel's readings in a span, summarised by bucket; a bucket with a hole in it, or after one, says so.
+SELECT
+    (extract(epoch FROM min(observed_at)) * 1000)::bigint AS at_ms,
+    avg(value) AS value, min(value) AS low, max(value) AS high, bool_or(after_gap) AS after_gap
+FROM (
+    SELECT
+        observed_at, value,
+        observed_at - lag(observed_at) OVER (ORDER BY observed_at) > %(gap)s::interval AS after_gap
+    FROM telemetry.reading_v
+    WHERE channel_id = %(channel_id)s AND observed_at >= %(from_at)s AND observed_at <= %(to_at)s
+) AS r
+GROUP BY date_bin(%(bucket)s, observed_at, 'epoch')
+ORDER BY 1
+
+-- name: zone_switches
+-- Where a channel that is on or off changed, began, stopped or paused.
+SELECT (extract(epoch FROM observed_at) * 1000)::bigint AS at_ms,
+    (extract(epoch FROM before_at) * 1000)::bigint AS before_ms, value >= 0.5 AS is_on, after_gap, is_last
+FROM (
+    SELECT
+        observed_at, value,
+        lag(observed_at) OVER w AS before_at,
+        lag(value) OVER w AS before_value,
+        coalesce(observed_at - lag(observed_at) OVER w > %(gap)s::interval, true) AS after_gap,
+        lead(observed_at) OVER w IS NULL AS is_last
+    FROM telemetry.reading_v
+    WHERE channel_id = %(channel_id)s AND observed_at >= %(from_at)s AND observed_at <= %(to_at)s
+    WINDOW w AS (ORDER BY observed_at)
+) AS r
+WHERE after_gap OR is_last OR (before_value >= 0.5) <> (value >= 0.5)
+ORDER BY 1
+
+-- The live stream ------------------------------------------------------------------------------------------------------
+
+-- name: stream_head
+-- Where the feeds end now.
+SELECT coalesce(f.txid, '0') AS txid, coalesce(f.arrival_id, 0) AS arrival_id, coalesce(j.txid, '0') AS journal_txid,
+    coalesce(j.journal_id, 0) AS journal_id
+FROM (SELECT) AS one
+LEFT JOIN (
+    SELECT txid::text AS txid, arrival_id
+    FROM telemetry.arrival_feed
+    ORDER BY arrival_feed.txid DESC, arrival_id DESC
+    LIMIT 1
+) AS f ON true
+LEFT JOIN (
+    SELECT txid::text AS txid, journal_id
+    FROM alerts.journal_feed
+    ORDER BY journal_feed.txid DESC, journal_id DESC
+    LIMIT 1
+) AS j ON true
+
+-- name: stream_arrivals
+-- Readings after a position, up to another where one is given.
+SELECT txid::text AS txid, arrival_id, channel_ids, observed_ms, "values"
+FROM telemetry.arrival_feed
+WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s)
+    AND (%(to_txid)s::xid8 IS NULL OR (txid, arrival_id) <= (%(to_txid)s::xid8, %(to_arrival_id)s))
+ORDER BY arrival_feed.txid, arrival_id
+LIMIT %(limit)s
+
+-- name: stream_journal
+-- Alarm transitions after a position, up to another where one is given.
+SELECT
+    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority, c.channel_id, c.zone, c.site,
+    c.organisation_path AS path
+FROM alerts.journal_feed AS j
+JOIN alerts.alarm AS a USING (alarm_id)
+JOIN registry.channel_v AS c USING (channel_id)
+WHERE (j.txid, j.journal_id) > (%(txid)s::xid8, %(journal_id)s)
+    AND (%(to_txid)s::xid8 IS NULL OR (j.txid, j.journal_id) <= (%(to_txid)s::xid8, %(to_journal_id)s))
+ORDER BY j.txid, j.journal_id
+LIMIT %(limit)s
+
+-- name: stream_channels
+-- Whose each channel is and where it stands.
+SELECT channel_id, organisation_path AS path, zone FROM registry.channel_v

@@ -76,6 +76,21 @@ def test_engine_started_anew_after_every_page_comes_to_the_same_journal(county: 
     assert len(in_pieces) == 2
 
 
+def test_transactions_are_followed_by_number_and_not_by_their_digits(county: County) -> None:
+    county.query("UPDATE registry.limit_profile SET on_delay_s = 0")
+    for minute, value in ((1, -5.0), (2, -18.0)):
+        county.arrive([(FROZEN, START + minute * MINUTE, value)])
+    county.query("UPDATE telemetry.arrival SET txid = (CASE arrival_id WHEN 1 THEN '99' ELSE '100' END)::xid8")
+    for page in (1, 2):
+        county.query("TRUNCATE alerts.journal, alerts.alarm, alerts.rule_state, alerts.cursor")
+        with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+            running = Engine(EngineConfig(page_arrivals=page), connection, ManualClock())
+            while running.turn():
+                pass
+        assert events(county)[0] == ("raise", "NORMAL", "UNACKNOWLEDGED")
+        assert county.query("SELECT newest_ms FROM alerts.rule_state") == [(START + 2 * MINUTE,)]
+
+
 def test_transaction_that_fails_leaves_nothing_of_its_page(county: County) -> None:
     county.arrive_all(warm_hour())
     county.query("ALTER TABLE alerts.cursor ADD CONSTRAINT broken CHECK (arrival_id < 0)")
