@@ -135,26 +135,16 @@ class People:
             self._audit.write_on(connection, by.person_id, "registry.person.reset", person.login, {})
         return Credential(person.login, password, person.roles)
 
-    def change_password(self, person: Person, old: str, new: str, keep_token_sha256: bytes) -> bool:
+    def change_password(self, person: Person, new: str, keep_token_sha256: bytes) -> None:
         """Change one's own password; other sessions of the person end, the one of `keep_token_sha256` stays.
 
-        The new one must have been judged by `passwords.weakness`.
-
-        Returns:
-            False when `old` is not the present password.
+        The old one must have been confirmed (`SignIn.confirm`) and the new one judged (`passwords.weakness`).
         """
+        new_hash = self._passwords.hash(new)
         with translated(), self._pool.connection() as connection:
-            row = connection.execute(_QUERIES["password_of"], {"person_id": person.person_id}).fetchone()
-        stored = None if row is None else row[0]
-        if not self._passwords.verify(stored, old):
-            return False
-        values = {"person_id": person.person_id, "old_hash": stored, "new_hash": self._passwords.hash(new)}
-        with translated(), self._pool.connection() as connection:
-            if connection.execute(_QUERIES["set_password_hash"], values).fetchone() is None:
-                raise ConflictError("the password was changed elsewhere at the same moment")
+            connection.execute(_QUERIES["force_password_hash"], {"person_id": person.person_id, "new_hash": new_hash})
             self._end_sessions(connection, person.person_id, keep_token_sha256)
             self._audit.write_on(connection, person.person_id, "registry.person.password", person.login, {})
-        return True
 
     def _end_sessions(self, connection: Connection, person_id: int, but: bytes | None = None) -> None:
         values = {"person_id": person_id, "but_token_sha256": but, "now": from_ms(self._clock.now_ms())}

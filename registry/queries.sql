@@ -253,23 +253,19 @@ WHERE p.person_id = %(person_id)s;
 -- Bar a person from signing in from a moment on, or let them in again (null).
 UPDATE registry.person SET disabled_at = %(disabled_at)s WHERE person_id = %(person_id)s;
 
--- name: password_of
--- The stored password hash of a person by key.
-SELECT password_hash FROM registry.person WHERE person_id = %(person_id)s AND disabled_at IS NULL;
-
 -- name: password_by_login
 -- The stored password hash of a person who may sign in, by sign-in name.
 SELECT person_id, password_hash FROM registry.person WHERE login = %(login)s AND disabled_at IS NULL;
 
 -- name: set_password_hash
--- Replace a password hash, unless somebody replaced it meanwhile.
+-- Replace a password hash by one with today's parameters, unless the password was changed meanwhile.
 UPDATE registry.person
 SET password_hash = %(new_hash)s
 WHERE person_id = %(person_id)s AND password_hash = %(old_hash)s
 RETURNING person_id;
 
 -- name: force_password_hash
--- Replace a password hash, whatever it was (a reset by an administrator).
+-- Replace a password hash, whatever it was.
 UPDATE registry.person SET password_hash = %(new_hash)s WHERE person_id = %(person_id)s RETURNING person_id;
 
 -- name: add_session

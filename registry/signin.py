@@ -65,6 +65,13 @@ class Refused:
     retry_after_s: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    person_id: int
+    name: str
+    stored: str
+
+
 class SignIn:
     """Opens, finds and ends sessions."""
 
@@ -85,6 +92,20 @@ class SignIn:
             password: as typed.
             address: network address the request came from; kept in memory as a keyed hash only.
         """
+        known = self._known(login, password, address)
+        return known if isinstance(known, Refused) else self._open(known, password)
+
+    def confirm(self, person: Person, password: str, address: str) -> Refused | None:
+        """Check the password of somebody signed in, before what needs it again; guessing is limited as at sign-in."""
+        known = self._known(person.login, password, address)
+        if isinstance(known, Refused):
+            return known
+        with translated(), self._pool.connection() as connection:
+            connection.execute(_QUERIES["signin_failure_forget"], {"login_sha256": _name_hash(known.name)})
+        return None
+
+    def _known(self, login: str, password: str, address: str) -> _Known | Refused:
+        """Check name and password, counting the try."""
         name = login.strip().lower()
         wait_s = self._addresses.wait_s(address) or self._count_try(name)
         if wait_s:
@@ -98,7 +119,7 @@ class SignIn:
             self._addresses.count(address)
             self._audit.write(None, "registry.session.refuse", "" if row is None else name, {"known": row is not None})
             return Refused("wrong")
-        return self._open(row[0], name, row[1], password)
+        return _Known(row[0], name, row[1])
 
     def person(self, token: str) -> Person | None:
         """Return whose session `token` is, and note that it was used; None when it has ended or never was."""
@@ -153,7 +174,7 @@ class SignIn:
     def _count_try(self, name: str) -> int:
         """Count a try for a sign-in name, or return the seconds to wait."""
         now_ms = self._clock.now_ms()
-        values: dict[str, Any] = {"login_sha256": hashlib.sha256(name.encode()).digest(), "now": from_ms(now_ms)}
+        values: dict[str, Any] = {"login_sha256": _name_hash(name), "now": from_ms(now_ms)}
         with translated(), self._pool.connection() as connection:
             connection.execute(_QUERIES["signin_failure_begin"], values)
             row = connection.execute(_QUERIES["signin_failure_locked"], values).fetchone()
@@ -170,28 +191,30 @@ class SignIn:
                 self._audit.write_on(connection, None, "registry.session.wait", "", detail)
         return 0
 
-    def _open(self, person_id: int, name: str, stored: str, password: str) -> Opened:
+    def _open(self, known: _Known, password: str) -> Opened:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         now = from_ms(self._clock.now_ms())
-        new_hash = self._passwords.hash(password) if self._passwords.outdated(stored) else None
+        new_hash = self._passwords.hash(password) if self._passwords.outdated(known.stored) else None
         with translated(), self._pool.connection() as connection:
             if new_hash is not None:
-                values = {"person_id": person_id, "old_hash": stored, "new_hash": new_hash}
+                values = {"person_id": known.person_id, "old_hash": known.stored, "new_hash": new_hash}
                 connection.execute(_QUERIES["set_password_hash"], values)
-            connection.execute(
-                _QUERIES["signin_failure_forget"], {"login_sha256": hashlib.sha256(name.encode()).digest()}
-            )
+            connection.execute(_QUERIES["signin_failure_forget"], {"login_sha256": _name_hash(known.name)})
             session = {
                 "token_sha256": token_hash(token),
-                "person_id": person_id,
+                "person_id": known.person_id,
                 "csrf": secrets.token_urlsafe(TOKEN_BYTES),
                 "now": now,
                 "expires_at": now + timedelta(seconds=self._settings.session_absolute_s),
             }
             connection.execute(_QUERIES["add_session"], session)
-            self._audit.write_on(connection, person_id, "registry.session.open", name, {})
+            self._audit.write_on(connection, known.person_id, "registry.session.open", known.name, {})
         self.sweep()
-        return Opened(token, person_id, self._settings.session_absolute_s)
+        return Opened(token, known.person_id, self._settings.session_absolute_s)
+
+
+def _name_hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
 
 
 def token_hash(token: str) -> bytes:
