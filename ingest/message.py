@@ -73,6 +73,7 @@ class Accepted(NamedTuple):
         loss: readings declared lost.
         birth: what the gateway says of itself.
         event: EPCIS JSON bytes for the trace room.
+        forked: its number was taken by another message, so it goes without.
     """
 
     topic: Topic
@@ -89,11 +90,12 @@ class Accepted(NamedTuple):
     loss: Loss | None = None
     birth: Birth | None = None
     event: bytes | None = None
+    forked: bool = False
 
     @property
     def spool(self) -> Spool | None:
-        """The spool it is numbered in; None for a bare pack."""
-        return (self.gateway_id, self.header.epoch) if self.header else None
+        """The spool it is numbered in; None for a bare pack or a fork."""
+        return (self.gateway_id, self.header.epoch) if self.header is not None and not self.forked else None
 
     @property
     def dead_count(self) -> int:

@@ -1,0 +1,193 @@
+"""Messages to rows of `telemetry.arrival` and what is derived of them: the latest values and the gateways' links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hanlu.core.errors import TransientError
+from hanlu.core.rejected import Reason
+from hanlu.core.wire.documents import Birth
+from hanlu.db.pool import Connection
+from hanlu.db.queries import Queries
+from hanlu.ingest.binary import Booleans, Bytes, Floats, Int4s, Int8s, Texts
+from hanlu.ingest.message import Accepted, Dead, Departed, Outcome
+from hanlu.ingest.store import Fate
+
+__all__ = ["Settled", "insert_arrivals", "keep_latest", "keep_links", "settle"]
+
+
+@dataclass(slots=True)
+class Settled:
+    """A message whose readings have met their fate.
+
+    Attributes:
+        message: as decoded and judged.
+        channel_ids: of the readings newly stored, in their order.
+        observed_ms: parallel, Unix milliseconds UTC.
+        values: parallel.
+        duplicate: readings that were on record with the same value.
+        dead: what was refused, by decoding and because another value is on record.
+    """
+
+    message: Accepted
+    channel_ids: Sequence[int]
+    observed_ms: Sequence[int]
+    values: Sequence[float]
+    duplicate: int
+    dead: tuple[Dead, ...]
+
+    @property
+    def dead_count(self) -> int:
+        """Readings refused."""
+        return sum(each.reading_count for each in self.dead)
+
+
+def settle(messages: Sequence[Accepted], fates: Sequence[Fate] | None) -> list[Settled]:
+    """Return the messages with what became of their readings.
+
+    Args:
+        messages: in order.
+        fates: of all their readings, one after the other; None when all were stored.
+    """
+    settled: list[Settled] = []
+    start = 0
+    for message in messages:
+        end = start + len(message.values)
+        mine = fates[start:end] if fates is not None else None
+        start = end
+        if mine is None or not any(mine):
+            settled.append(Settled(message, message.channel_ids, message.observed_ms, message.values, 0, message.dead))
+        else:
+            settled.append(_parted(message, mine))
+    return settled
+
+
+def _parted(message: Accepted, fates: Sequence[Fate]) -> Settled:
+    stored = [index for index, fate in enumerate(fates) if fate is Fate.STORED]
+    conflicting = [index for index, fate in enumerate(fates) if fate is Fate.CONFLICT]
+    dead = message.dead
+    if conflicting:
+        first = conflicting[0]
+        detail = (
+            f"another value is on record for {len(conflicting)} readings, the first of channel "
+            f"{message.channel_ids[first]} at {message.observed_ms[first]} ms, offered {message.values[first]!r}"
+        )
+        dead = (*dead, Dead(Reason.CONFLICTING_VALUE, detail, len(conflicting)))
+    return Settled(
+        message,
+        [message.channel_ids[index] for index in stored],
+        [message.observed_ms[index] for index in stored],
+        [message.values[index] for index in stored],
+        len(fates) - len(stored) - len(conflicting),
+        dead,
+    )
+
+
+def insert_arrivals(
+    connection: Connection, queries: Queries, settled: Sequence[Settled]
+) -> dict[tuple[int, bytes], int]:
+    """Insert one row a message and return their ids by gateway and digest.
+
+    Raises:
+        TransientError: another worker wrote one of them at this moment; begin again.
+    """
+    messages = [each.message for each in settled]
+    headers = [each.header if each.spool else None for each in messages]
+    firsts: list[int] = []
+    lasts: list[int] = []
+    end = 0
+    for each in settled:
+        firsts.append(end + 1)
+        end += len(each.values)
+        lasts.append(end)
+    rows = connection.execute(
+        queries["insert_arrivals"],
+        {
+            "gateway_ids": Int8s([each.gateway_id for each in messages]),
+            "epochs": Bytes([each.epoch if each else None for each in headers]),
+            "seqs": Int8s([each.seq if each else None for each in headers]),
+            "digests": Bytes([each.digest for each in messages]),
+            "prevs": Bytes([each.prev if each else None for each in headers]),
+            "evidences": Int4s([each.evidence for each in messages]),
+            "lanes": Texts([each.topic.lane for each in messages]),
+            "replayeds": Booleans([each.header is not None and each.header.replayed for each in messages]),
+            "received_ms": Int8s([each.received_ms for each in messages]),
+            "produced": Int8s([each.produced if each else 0 for each in headers]),
+            "stored": Int4s([len(each.values) for each in settled]),
+            "duplicate": Int4s([each.duplicate for each in settled]),
+            "lost": Int4s([each.lost_count for each in messages]),
+            "dead": Int4s([each.dead_count for each in settled]),
+            "firsts": Int4s(firsts),
+            "lasts": Int4s(lasts),
+            "events": Bytes([each.event for each in messages]),
+            "channel_ids": Int4s([channel_id for each in settled for channel_id in each.channel_ids]),
+            "observed_ms": Int8s([ms for each in settled for ms in each.observed_ms]),
+            "values": Floats([value for each in settled for value in each.values]),
+        },
+    )
+    arrival_ids = {(gateway_id, digest): arrival_id for arrival_id, gateway_id, digest in rows}
+    if len(arrival_ids) != len(settled):
+        raise TransientError("another ingest worker is writing the same messages")
+    return arrival_ids
+
+
+def keep_latest(connection: Connection, queries: Queries, settled: Iterable[Settled]) -> None:
+    """Bring the newest value of each channel up to date."""
+    newest: dict[int, tuple[int, int, float]] = {}
+    for each in settled:
+        received_ms = each.message.received_ms
+        for channel_id, ms, value in zip(each.channel_ids, each.observed_ms, each.values, strict=True):
+            known = newest.get(channel_id)
+            if known is None or known[0] < ms:
+                newest[channel_id] = (ms, received_ms, value)
+    if newest:
+        rows = newest.values()
+        connection.execute(
+            queries["keep_latest"],
+            {
+                "channel_ids": Int4s(list(newest)),
+                "observed_ms": Int8s([row[0] for row in rows]),
+                "received_ms": Int8s([row[1] for row in rows]),
+                "values": Floats([row[2] for row in rows]),
+            },
+        )
+
+
+@dataclass(slots=True)
+class _Heard:
+    online: bool
+    at_ms: int
+    heard_ms: int | None = None
+    birth: Birth | None = None
+
+
+def keep_links(connection: Connection, queries: Queries, outcomes: Iterable[Outcome]) -> None:
+    """Note which gateways were heard and which departed.
+
+    A repeated message counts as heard too: after a crash the broker brings a will and what came after it once more,
+    and the last word must be the same as the first time.
+    """
+    heard: dict[int, _Heard] = {}
+    for each in outcomes:
+        if isinstance(each, Departed):
+            link = heard.setdefault(each.gateway_id, _Heard(online=False, at_ms=each.received_ms))
+            link.online, link.at_ms = False, each.received_ms
+        elif isinstance(each, Accepted):
+            link = heard.setdefault(each.gateway_id, _Heard(online=True, at_ms=each.received_ms))
+            if not link.online:
+                link.online, link.at_ms = True, each.received_ms
+            link.heard_ms = each.received_ms
+            link.birth = each.birth or link.birth
+    if heard:
+        links = heard.values()
+        connection.execute(
+            queries["keep_links"],
+            {
+                "gateway_ids": list(heard),
+                "online": [link.online for link in links],
+                "at_ms": [link.at_ms for link in links],
+                "heard_ms": [link.heard_ms for link in links],
+                "births": [link.birth.model_dump_json() if link.birth else None for link in links],
+            },
+        )

@@ -1,0 +1,126 @@
+"""Readings into `telemetry.reading`, each exactly once, whatever is delivered twice.
+
+The fast way is one COPY inside a savepoint; when a reading is there already, it is undone and the patient way follows:
+insert what is absent, look at what was there, and account for every single one. Nothing is inferred from a row count,
+because `INSERT ... SELECT ... ON CONFLICT DO NOTHING` into a compressed chunk of TimescaleDB was seen to stop at its
+first conflict and leave the rest out without a word (timescaledb#7672): what is neither inserted nor there is offered
+again, and in the end refused aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+import psycopg
+
+from hanlu.core.errors import TransientError
+from hanlu.db.pool import Connection
+from hanlu.db.queries import Queries
+from hanlu.ingest.binary import Floats, Int4s, Int8s, copy_rows
+
+__all__ = ["Fate", "store_readings"]
+
+_COPY_FROM: Final = 64
+"""Readings from which on COPY with its savepoint is quicker than an insert."""
+
+_ROUNDS: Final = 3
+
+_Key = tuple[int, int]
+
+
+class Fate(IntEnum):
+    """What became of a reading."""
+
+    STORED = 0
+    DUPLICATE = 1
+    """The same value is on record."""
+    CONFLICT = 2
+    """Another value is on record and stays."""
+
+
+def store_readings(
+    connection: Connection,
+    queries: Queries,
+    channel_ids: Sequence[int],
+    observed_ms: Sequence[int],
+    values: Sequence[float],
+) -> list[Fate] | None:
+    """Store readings and return the fate of each, or None when all were stored, as is the rule.
+
+    Args:
+        connection: in a transaction.
+        queries: of this room.
+        channel_ids: of the registry.
+        observed_ms: parallel, Unix milliseconds UTC.
+        values: parallel, finite. Of two for one channel and time, the first counts.
+
+    Raises:
+        TransientError: the database neither takes nor shows some of them; the transaction must be undone.
+    """
+    if len(values) >= _COPY_FROM and _copied(connection, queries, channel_ids, observed_ms, values):
+        return None
+    first: dict[_Key, int] = {}
+    for index, key in enumerate(zip(channel_ids, observed_ms, strict=True)):
+        first.setdefault(key, index)
+    offered = {key: values[index] for key, index in first.items()}
+    stored, present = _inserted(connection, queries, offered)
+    if len(stored) == len(values):
+        return None
+    fates: list[Fate] = []
+    for index, (key, value) in enumerate(zip(zip(channel_ids, observed_ms, strict=True), values, strict=True)):
+        if key in stored and first[key] == index:
+            fates.append(Fate.STORED)
+        else:
+            recorded = offered[key] if key in stored else present[key]
+            fates.append(Fate.DUPLICATE if recorded == value else Fate.CONFLICT)
+    return fates
+
+
+def _copied(
+    connection: Connection,
+    queries: Queries,
+    channel_ids: Sequence[int],
+    observed_ms: Sequence[int],
+    values: Sequence[float],
+) -> bool:
+    """Copy all readings, or none and return False when one is on record already."""
+    rows = copy_rows(channel_ids, observed_ms, values)
+    try:
+        with (
+            connection.transaction(),
+            connection.cursor() as cursor,
+            cursor.copy(queries["copy_readings"]) as copy,
+        ):
+            copy.write(rows)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
+
+
+def _inserted(
+    connection: Connection, queries: Queries, offered: dict[_Key, float]
+) -> tuple[set[_Key], dict[_Key, float]]:
+    """Insert what is absent; return the keys stored now and the values of those that were there."""
+    stored: set[_Key] = set()
+    present: dict[_Key, float] = {}
+    left = list(offered)
+    for _ in range(_ROUNDS):
+        ids, times = Int4s([key[0] for key in left]), Int8s([key[1] for key in left])
+        rows = connection.execute(
+            queries["insert_readings"],
+            {"channel_ids": ids, "observed_ms": times, "values": Floats([offered[key] for key in left])},
+        )
+        stored.update(rows)
+        left = [key for key in left if key not in stored]
+        if not left:
+            return stored, present
+        bounds = {"first_ms": min(key[1] for key in left), "last_ms": max(key[1] for key in left)}
+        ids, times = Int4s([key[0] for key in left]), Int8s([key[1] for key in left])
+        found = connection.execute(queries["list_readings"], {"channel_ids": ids, "observed_ms": times} | bounds)
+        present.update({(channel_id, ms): value for channel_id, ms, value in found})
+        left = [key for key in left if key not in present]
+        if not left:
+            return stored, present
+    raise TransientError(f"the database neither stored nor showed {len(left)} readings")

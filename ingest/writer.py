@@ -1,0 +1,227 @@
+"""A batch of messages into the database, in one transaction: all of it, or nothing.
+
+Arrivals, readings, losses, dead letters, accounts, the latest values and the gateways' links are written together, so
+whoever follows `telemetry.arrival` never sees half a message, and a receipt never promises what a crash can undo.
+Running the same batch again is harmless: messages are known by their place in the spool's chain or by their digest,
+readings by channel and time. That makes a COMMIT whose answer was lost no special case.
+
+A message the database refuses (a text it cannot hold, a number too large) must not take its batch along: the batch is
+halved under savepoints until the message stands alone, which is then recorded with its bytes as a dead letter.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from hanlu.core.errors import FatalError
+from hanlu.core.rejected import Reason
+from hanlu.core.wire.topics import Topic
+from hanlu.db.pool import Connection, connect, translated
+from hanlu.db.queries import load_queries
+from hanlu.ingest.account import Standing
+from hanlu.ingest.arrivals import Settled, insert_arrivals, keep_latest, keep_links, settle
+from hanlu.ingest.binary import register
+from hanlu.ingest.chain import Link, Links, judge, neighbours, without_number
+from hanlu.ingest.dead_letters import keep_dead_letters, keep_losses
+from hanlu.ingest.ledger import Tally, add_links, lock_accounts, read_digests, settle_accounts
+from hanlu.ingest.message import Accepted, Dead, Outcome, Refused, Spool
+from hanlu.ingest.store import store_readings
+
+__all__ = ["Committed", "Writer"]
+
+_REFUSING: Final = ("22", "23", "54")
+"""SQLSTATE classes that speak of the data: data exception, integrity violation, program limit exceeded."""
+
+_MOST_TIPS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit makes true for one spool.
+
+    Attributes:
+        topic: one of the gateway's topics.
+        epoch: of the spool.
+        standing: what has arrived, all of it on record.
+    """
+
+    topic: Topic
+    epoch: bytes
+    standing: Standing
+
+
+class Writer:
+    """Owns one connection; opens it when first needed and again after it broke. Not for several threads."""
+
+    def __init__(self, database_url: str) -> None:
+        """Remember where to connect to.
+
+        Args:
+            database_url: libpq URL; never logged.
+        """
+        self._url = database_url
+        self._queries = load_queries("hanlu.ingest")
+        self._connection: Connection | None = None
+        self._tips: Links = {}
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, in autocommit; opened when there is none or it broke.
+
+        Raises:
+            TransientError: the database is away.
+        """
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            self._connection = connect(self._url, "hanlu_ingest", name="hanlu ingest", autocommit=True)
+            register(self._connection)
+        return self._connection
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def commit(self, outcomes: Sequence[Outcome]) -> list[Committed]:
+        """Write a batch and return, once it is durable, how the spools in it stand.
+
+        Args:
+            outcomes: in the order of delivery.
+
+        Raises:
+            TransientError: the database is away or busy; the batch may or may not be on record: commit it again.
+            FatalError: the database is not what this program was made for.
+        """
+        try:
+            with translated():
+                try:
+                    return self._transact(self._write, outcomes)
+                except Exception as error:
+                    if not _refuses(error):
+                        raise
+                    return self._transact(self._bisect, outcomes)
+        except psycopg.Error as error:
+            raise FatalError(f"the database answers what cannot be: {str(error).splitlines()[0]}") from error
+
+    def _transact(
+        self, write: Callable[[Connection, Sequence[Outcome]], _Written], outcomes: Sequence[Outcome]
+    ) -> list[Committed]:
+        with self.connection.transaction():
+            written = write(self.connection, outcomes)
+            if written.announced:
+                self.connection.execute(self._queries["announce"])
+        # Only now: a tip remembers what is on record for good.
+        if len(self._tips) > _MOST_TIPS:
+            self._tips.clear()
+        self._tips.update(written.tips)
+        return list(written.committed.values())
+
+    def _bisect(self, connection: Connection, outcomes: Sequence[Outcome]) -> _Written:
+        """Write what can be written; a message that is refused all by itself goes to the dead letters."""
+        try:
+            with connection.transaction():
+                return self._write(connection, outcomes)
+        except Exception as error:
+            if not _refuses(error):
+                raise
+            if len(outcomes) == 1:
+                with connection.transaction():
+                    return self._write(connection, [_buried(outcomes[0], error)])
+        middle = len(outcomes) // 2
+        first = self._bisect(connection, outcomes[:middle])
+        return first.followed_by(self._bisect(connection, outcomes[middle:]))
+
+    def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> _Written:
+        """Write a batch inside a transaction that is open."""
+        queries = self._queries
+        accepted = [each for each in outcomes if isinstance(each, Accepted)]
+        accounts = lock_accounts(connection, queries, (each.spool for each in accepted if each.spool))
+        links: Links = {spool: dict(self._tips.get(spool, {})) for spool in accounts}
+        standings = {spool: account.standing for spool, account in accounts.items()}
+        add_links(connection, queries, neighbours(accepted, standings, links), links)
+        judged = judge(accepted, links, read_digests(connection, queries, without_number(accepted, links)))
+        settled = self._settled(connection, judged.fresh)
+        arrival_ids = insert_arrivals(connection, queries, settled) if settled else {}
+        refused = [each for each in outcomes if isinstance(each, Refused)]
+        keep_dead_letters(connection, queries, settled, arrival_ids, refused)
+        keep_losses(connection, queries, settled, arrival_ids)
+        keep_latest(connection, queries, settled)
+        keep_links(connection, queries, outcomes)
+        after = settle_accounts(connection, queries, accounts, _tallies(settled, judged.repeated))
+        topics = {each.spool: each.topic for each in accepted if each.spool}
+        return _Written(
+            {spool: Committed(topics[spool], spool[1], standing) for spool, standing in after.items()},
+            _tips(links, after),
+            announced=bool(settled),
+        )
+
+    def _settled(self, connection: Connection, fresh: Sequence[Accepted]) -> list[Settled]:
+        channel_ids = [channel_id for each in fresh for channel_id in each.channel_ids]
+        observed_ms = [ms for each in fresh for ms in each.observed_ms]
+        values = [value for each in fresh for value in each.values]
+        fates = store_readings(connection, self._queries, channel_ids, observed_ms, values) if values else None
+        return settle(fresh, fates)
+
+
+@dataclass(slots=True)
+class _Written:
+    committed: dict[Spool, Committed]
+    tips: Links
+    announced: bool
+
+    def followed_by(self, later: _Written) -> _Written:
+        return _Written(
+            self.committed | later.committed, self.tips | later.tips, announced=self.announced or later.announced
+        )
+
+
+def _tallies(settled: Sequence[Settled], repeated: dict[Spool, int]) -> dict[Spool, Tally]:
+    tallies: dict[Spool, Tally] = {}
+    for each in settled:
+        spool, header = each.message.spool, each.message.header
+        if spool is None or header is None:
+            continue
+        tally = tallies.setdefault(spool, Tally([]))
+        tally.seqs.append(header.seq)
+        if header.seq > tally.produced_at:
+            tally.produced_at, tally.produced = header.seq, header.produced
+        tally.stored += len(each.values)
+        tally.duplicate += each.duplicate
+        tally.lost += each.message.lost_count
+        tally.dead += each.dead_count
+    for spool, count in repeated.items():
+        tallies.setdefault(spool, Tally([])).repeated = count
+    return tallies
+
+
+def _tips(links: Links, standings: dict[Spool, Standing]) -> Links:
+    """Return the newest message of each spool: the next one's predecessor, which need not be looked up then."""
+    tips: Links = {}
+    for spool, standing in standings.items():
+        link: Link | None = links.get(spool, {}).get(standing.highest)
+        if link is not None:
+            tips[spool] = {standing.highest: link}
+    return tips
+
+
+def _refuses(error: BaseException) -> bool:
+    """Tell whether the error speaks of the data rather than of the database's state."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate[:2] in _REFUSING
+    return isinstance(error, psycopg.DataError | struct.error | UnicodeError | OverflowError)
+
+
+def _buried(outcome: Outcome, error: Exception) -> Outcome:
+    """Return what is recorded of a message the database refused: its bytes and the reason, none of its content."""
+    words = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(outcome, Accepted):
+        dead = Dead(Reason.DATABASE_REFUSED, words, outcome.reading_count)
+        return outcome._replace(
+            channel_ids=[], observed_ms=[], values=[], dead=(dead,), loss=None, birth=None, event=None
+        )
+    raise FatalError(f"the database refuses to note what was refused: {words}") from error
