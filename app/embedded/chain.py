@@ -22,7 +22,7 @@ from hanlu.app.process import Command
 from hanlu.app.settings import ChainSettings, process_environment
 from hanlu.core.errors import FatalError
 
-__all__ = ["EmbeddedChain"]
+__all__ = ["EmbeddedChain", "keep_readable"]
 
 _HOST = "127.0.0.1"
 _BALANCE_WEI = 10**24  # a million ether: some 10**10 anchors
@@ -89,7 +89,7 @@ class EmbeddedChain:
         if self._anvil is None:
             raise FatalError("the embedded chain is used before it was prepared")
         state = self.folder / "state.json"
-        _keep_readable(state)
+        keep_readable(state)
         argv = [str(self._anvil), "--host", _HOST, "--port", str(self.settings.port)]
         argv += ["--chain-id", str(self.settings.chain_id), "--accounts", "0", "--no-cors", "--quiet"]
         argv += ["--state", str(state), "--state-interval", str(self.settings.state_interval_s)]
@@ -126,7 +126,7 @@ class EmbeddedChain:
         return str(made.address)
 
 
-def _keep_readable(state: Path) -> None:
+def keep_readable(state: Path) -> None:
     """Keep a copy of the last readable state, and fall back to it when a kill tore the file while anvil wrote it.
 
     Without any readable state the chain begins anew; the torn file is kept, and the anchor's sender sees that its
