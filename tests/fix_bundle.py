@@ -38,7 +38,7 @@ def event(number: int) -> dict:
         "action": "OBSERVE",
         "bizStep": "storing",
         "quantityList": [{"epcClass": LOT, "quantity": 1250.5 + number, "uom": "KGM"}],
-        "readPoint": {"id": "https://id.gs1.org/414/6901234500018"},
+        "readPoint": {"id": "https://id.gs1.org/414/6901234500011"},
         "example:note": "炎陵黄桃 \u2028 \U0001f351",
     }
 
@@ -48,7 +48,7 @@ def curve(lot: str = LOT) -> dict:
     points = [(1_783_000_000_000 + 60_000 * i, value) for i, value in enumerate([4.25, 4.3, None, -0.5, 1e-7])]
     return curve_document(
         lot=lot,
-        zone="https://id.gs1.org/414/6901234500018/254/ROOM1",
+        zone="https://id.gs1.org/414/6901234500011/254/ROOM1",
         channel="gw-1/room-1/air_temperature",
         unit="Cel",
         from_ms=points[0][0],
