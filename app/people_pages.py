@@ -11,7 +11,7 @@ from hanlu.app.auth import Auth
 from hanlu.app.pages import HtmlPages
 from hanlu.core.errors import ConflictError, UsageError
 from hanlu.registry.access import Person, Role
-from hanlu.registry.people import Credential, People
+from hanlu.registry.people import Credential, NewPerson, People
 from hanlu.registry.store import Registry
 
 __all__ = ["people_router"]
@@ -48,9 +48,9 @@ def people_router(pages: HtmlPages, auth: Auth, people: People, registry: Regist
         roles: Annotated[list[Role] | None, Form()] = None,
         by: Person = admin,
     ) -> Response:
-        name = login.strip().lower()
+        new = NewPerson(login.strip().lower(), display_name, frozenset(roles or ()), organisation)
         try:
-            made = people.add(by, login=name, display_name=display_name, roles=roles or [], organisation=organisation)
+            made = people.add(by, new)
         except UsageError:
             return page(request, by, error="unfit", status=422)
         except ConflictError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from hanlu.registry.audit import Audit
 from hanlu.registry.passwords import Passwords, random_password
 from hanlu.registry.records import PersonRow
 
-__all__ = ["Credential", "People"]
+__all__ = ["Credential", "NewPerson", "People"]
 
 LOGIN_PATTERN: Final = r"[a-z0-9._@-]{2,64}"
 """Shape of a sign-in name."""
@@ -44,6 +44,23 @@ class Credential:
     roles: frozenset[Role]
 
 
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Somebody to be added.
+
+    Attributes:
+        login: sign-in name, `LOGIN_PATTERN`.
+        display_name: 1 to `MAX_NAME` characters.
+        roles: at least one.
+        organisation: code of the node the person is scoped to.
+    """
+
+    login: str
+    display_name: str
+    roles: frozenset[Role]
+    organisation: str
+
+
 class People:
     """Who may sign in. Whoever administers sees and changes people of their own subtree only."""
 
@@ -65,46 +82,59 @@ class People:
         with translated(), self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as rows:
             return tuple(_person_row(each) for each in rows.execute(_QUERIES["people"], {"scope": scope}))
 
-    def add(
-        self, by: Person | None, *, login: str, display_name: str, roles: Iterable[Role], organisation: str
-    ) -> Credential:
+    def add(self, by: Person, new: NewPerson) -> Credential:
         """Add a person with a random password.
-
-        Args:
-            by: who adds them; None at the first start, when there is nobody yet.
-            login: sign-in name, `LOGIN_PATTERN`.
-            display_name: 1 to `MAX_NAME` characters.
-            roles: at least one.
-            organisation: code of the node the person is scoped to.
 
         Raises:
             UsageError: a value does not fit.
             NotFoundError: there is no such organisation in the scope of `by`.
             ConflictError: the sign-in name is taken.
         """
-        given = frozenset(roles)
-        if not re.fullmatch(LOGIN_PATTERN, login):
-            raise UsageError("a sign-in name has 2 to 64 of: a-z 0-9 . _ @ -")
-        if not given or not 0 < len(display_name.strip()) <= MAX_NAME:
-            raise UsageError(f"a person has a name of at most {MAX_NAME} characters and at least one role")
         password = random_password()
         password_hash = self._passwords.hash(password)
         with translated(), self._pool.connection() as connection:
-            node = connection.execute(_QUERIES["organisation_key"], {"code": organisation}).fetchone()
-            if node is None or (by is not None and not by.sees(node[2])):
-                raise NotFoundError(f"organisation {organisation} is not registered")
-            values = {
-                "organisation_id": node[0],
-                "login": login,
-                "display_name": display_name.strip(),
-                "roles": sorted(given),
-                "password_hash": password_hash,
-            }
-            if connection.execute(_QUERIES["add_person"], values).fetchone() is None:
-                raise ConflictError(f"the sign-in name {login} is taken")
-            detail = {"roles": sorted(given), "organisation": organisation}
-            self._audit.write_on(connection, by.person_id if by else None, "registry.person.add", login, detail)
-        return Credential(login, password, given)
+            self._add(connection, by, new, password_hash)
+        return Credential(new.login, password, new.roles)
+
+    def add_first(self, all_new: Sequence[NewPerson]) -> tuple[Credential, ...]:
+        """Add the first people, all or none; nothing happens where anybody is registered already.
+
+        Raises:
+            UsageError: a value does not fit.
+            NotFoundError: there is no such organisation.
+        """
+        if self.exist():
+            return ()
+        made = [(new, random_password()) for new in all_new]
+        hashes = [self._passwords.hash(password) for _, password in made]
+        with translated(), self._pool.connection() as connection:
+            connection.execute(_QUERIES["lock_people"])
+            row = connection.execute(_QUERIES["any_person"]).fetchone()
+            if row and row[0]:
+                return ()  # another start was faster
+            for (new, _), password_hash in zip(made, hashes, strict=True):
+                self._add(connection, None, new, password_hash)
+        return tuple(Credential(new.login, password, new.roles) for new, password in made)
+
+    def _add(self, connection: Connection, by: Person | None, new: NewPerson, password_hash: str) -> None:
+        if not re.fullmatch(LOGIN_PATTERN, new.login):
+            raise UsageError("a sign-in name has 2 to 64 of: a-z 0-9 . _ @ -")
+        if not new.roles or not 0 < len(new.display_name.strip()) <= MAX_NAME:
+            raise UsageError(f"a person has a name of at most {MAX_NAME} characters and at least one role")
+        node = connection.execute(_QUERIES["organisation_key"], {"code": new.organisation}).fetchone()
+        if node is None or (by is not None and not by.sees(node[2])):
+            raise NotFoundError(f"organisation {new.organisation} is not registered")
+        values = {
+            "organisation_id": node[0],
+            "login": new.login,
+            "display_name": new.display_name.strip(),
+            "roles": sorted(new.roles),
+            "password_hash": password_hash,
+        }
+        if connection.execute(_QUERIES["add_person"], values).fetchone() is None:
+            raise ConflictError(f"the sign-in name {new.login} is taken")
+        detail = {"roles": sorted(new.roles), "organisation": new.organisation}
+        self._audit.write_on(connection, by.person_id if by else None, "registry.person.add", new.login, detail)
 
     def set_disabled(self, by: Person, person_id: int, disabled: bool) -> None:
         """Bar a person from signing in and end their sessions, or let them in again.
@@ -130,10 +160,26 @@ class People:
         new_hash = self._passwords.hash(password)
         with translated(), self._pool.connection() as connection:
             person = self._in_scope(connection, by, person_id)
-            connection.execute(_QUERIES["force_password_hash"], {"person_id": person_id, "new_hash": new_hash})
-            self._end_sessions(connection, person_id)
+            self._replace_password(connection, person_id, new_hash)
             self._audit.write_on(connection, by.person_id, "registry.person.reset", person.login, {})
         return Credential(person.login, password, person.roles)
+
+    def reset_password_at_the_machine(self, login: str) -> Credential:
+        """Give a person a new random password without anybody signed in: for who sits at the machine itself.
+
+        Raises:
+            NotFoundError: nobody has this sign-in name.
+        """
+        password = random_password()
+        new_hash = self._passwords.hash(password)
+        with translated(), self._pool.connection() as connection:
+            row = connection.execute(_QUERIES["person_by_login"], {"login": login}).fetchone()
+            if row is None:
+                raise NotFoundError(f"nobody has the sign-in name {login}")
+            person_id, roles = row
+            self._replace_password(connection, person_id, new_hash)
+            self._audit.write_on(connection, None, "registry.person.reset", login, {"at_the_machine": True})
+        return Credential(login, password, frozenset(Role(each) for each in roles))
 
     def change_password(self, person: Person, new: str, keep_token_sha256: bytes) -> None:
         """Change one's own password; other sessions of the person end, the one of `keep_token_sha256` stays.
@@ -142,9 +188,14 @@ class People:
         """
         new_hash = self._passwords.hash(new)
         with translated(), self._pool.connection() as connection:
-            connection.execute(_QUERIES["force_password_hash"], {"person_id": person.person_id, "new_hash": new_hash})
-            self._end_sessions(connection, person.person_id, keep_token_sha256)
+            self._replace_password(connection, person.person_id, new_hash, keep_token_sha256)
             self._audit.write_on(connection, person.person_id, "registry.person.password", person.login, {})
+
+    def _replace_password(
+        self, connection: Connection, person_id: int, new_hash: str, keep_token_sha256: bytes | None = None
+    ) -> None:
+        connection.execute(_QUERIES["force_password_hash"], {"person_id": person_id, "new_hash": new_hash})
+        self._end_sessions(connection, person_id, keep_token_sha256)
 
     def _end_sessions(self, connection: Connection, person_id: int, but: bytes | None = None) -> None:
         values = {"person_id": person_id, "but_token_sha256": but, "now": from_ms(self._clock.now_ms())}

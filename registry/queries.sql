@@ -232,6 +232,14 @@ RETURNING person_id;
 -- Whether anybody is registered yet.
 SELECT EXISTS (SELECT FROM registry.person);
 
+-- name: lock_people
+-- Let nobody else add people until the transaction ends; readers are not held up.
+LOCK TABLE registry.person IN EXCLUSIVE MODE;
+
+-- name: person_by_login
+-- The key and roles of a person by sign-in name, barred or not.
+SELECT person_id, roles FROM registry.person WHERE login = %(login)s;
+
 -- name: people
 -- The people scoped below and including a path.
 SELECT p.person_id, p.login, p.display_name, p.roles, o.code AS organisation, o.name_zh AS organisation_zh,

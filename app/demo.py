@@ -1,0 +1,165 @@
+"""The demo county in the register: what the simulated devices report for, and three people who may look at it.
+
+`firmware_sim` says what the county is made of; this step writes it down under the names the other rooms look it up by,
+enrols the gateways' keys and, where there is nobody yet, makes an operator, an inspector and an administrator with
+random passwords. Taken at every start, it changes nothing that stands as it should.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Final, cast, get_args
+
+from hanlu.app.datafolder import DataFolder
+from hanlu.app.first_start import Credential
+from hanlu.app.settings import Settings
+from hanlu.core.clock import SystemClock
+from hanlu.core.errors import UsageError
+from hanlu.core.observe import log
+from hanlu.core.wire.envelope import key_id, public_bytes
+from hanlu.db.pool import Pool, open_pool
+from hanlu.firmware_sim import county as sim
+from hanlu.firmware_sim.yanling import demo_county
+from hanlu.gateway.identity import load_or_create_key
+from hanlu.registry import records
+from hanlu.registry.access import Role
+from hanlu.registry.audit import Audit
+from hanlu.registry.passwords import Passwords
+from hanlu.registry.people import NewPerson, People
+from hanlu.registry.profiles import shipped_profiles
+from hanlu.registry.store import Editor, Registry
+
+__all__ = ["first_start", "gateway_key_file", "seed"]
+
+LIMITS_FROM: Final = date(2025, 1, 1)
+"""First day of the demo county's own limits: before the first day anybody replays data for."""
+
+_PEOPLE: Final = (
+    # sign-in name, display name, role, purpose said in the terminal
+    ("operator", "冷链值班员", Role.OPERATOR, "operator"),
+    ("inspector", "监管员", Role.INSPECTOR, "inspector"),
+    ("admin", "系统管理员", Role.ADMIN, "administrator"),
+)
+_logger = logging.getLogger(__name__)
+
+
+def gateway_key_file(folder: Path, gateway: str) -> Path:
+    """Return where the key of a simulated gateway lies in the data folder; the gateway role signs with the same one."""
+    return DataFolder(folder).keys / f"gateway-{gateway}.pem"
+
+
+def first_start(settings: Settings) -> list[Credential]:
+    """Bring the demo county into the register and return the passwords made, none but at the first start.
+
+    Raises:
+        UsageError: no database is named, or a gateway's key file cannot be used.
+    """
+    if settings.database.url is None:
+        raise UsageError("database.url is not set: start `hanlu up` first, or name a PostgreSQL server")
+    pool = open_pool(settings.database.url, "hanlu_registry", name="hanlu setup", max_size=2)
+    try:
+        return seed(pool, settings.data.folder, demo_county())
+    finally:
+        pool.close()
+
+
+def seed(pool: Pool, folder: Path, county: sim.County, passwords: Passwords | None = None) -> list[Credential]:
+    """Write `county` into the register and see that somebody may sign in.
+
+    Args:
+        pool: connections that act as `hanlu_registry`.
+        folder: data folder with the gateways' keys; absent ones are made.
+        county: what to write.
+        passwords: hasher with other parameters than the defaults, for tests.
+    """
+    with Registry(pool).editing() as editor:
+        changes = [change for change in _written(editor, county, folder) if change is not records.Change.NONE]
+    log(_logger, logging.INFO, "app.demo.seed", "the demo county is in the register", changes=len(changes))
+    clock = SystemClock()
+    people = People(pool, clock, passwords or Passwords(), Audit(pool, clock))
+    root = next(each.code for each in county.organisations if each.parent is None)
+    made = people.add_first([NewPerson(login, name, frozenset({role}), root) for login, name, role, _ in _PEOPLE])
+    purposes = {login: purpose for login, _, _, purpose in _PEOPLE}
+    return [Credential(each.login, each.password, purposes[each.login]) for each in made]
+
+
+def _written(editor: Editor, county: sim.County, folder: Path) -> Iterable[records.Change]:
+    """Write everything in the order things name one another, one change each."""
+    for level in county.levels:
+        yield editor.put_level_name(records.LevelName(level.level, level.name_zh, level.name_en))
+    for node in sorted(county.organisations, key=lambda each: each.level):
+        yield editor.put_organisation(records.Organisation(node.code, node.parent, node.name_zh, node.name_en))
+    for shipped in shipped_profiles():
+        yield editor.put_limit_profile(shipped)
+    for profile in county.limit_profiles:
+        yield editor.put_limit_profile(_profile(profile))
+    for product in county.products:
+        kept = records.Product(product.gtin, product.name_zh, product.name_en, product.limit_profile)
+        yield editor.put_product(kept)
+    for participant in county.participants:
+        yield editor.put_participant(_participant(participant))
+    glns = {participant.code: participant.gln for participant in county.participants}
+    for site in county.sites:
+        yield editor.put_site(_site(site, glns[site.participant]))
+    for zone in county.zones:
+        kept_zone = records.Zone(zone.code, zone.site, zone.name_zh, zone.name_en, zone.gln, zone.limit_profile)
+        yield editor.put_zone(kept_zone)
+    yield from _edge(editor, county, folder)
+
+
+def _edge(editor: Editor, county: sim.County, folder: Path) -> Iterable[records.Change]:
+    """Write gateways with their keys, devices and channels."""
+    for gateway in county.gateways:
+        yield editor.put_gateway(records.Gateway(gateway.code, gateway.site, gateway.partition))
+        public_key = public_bytes(load_or_create_key(gateway_key_file(folder, gateway.code)))
+        yield editor.enrol_key(records.GatewayKey(gateway.code, key_id(public_key), public_key))
+    for device in county.devices:
+        yield editor.put_device(records.Device(device.gateway, device.code, device.kind, device.zone))
+        for each in device.channels:
+            channel = records.Channel(
+                device.gateway, device.code, each.metric, each.unit, each.period_s, each.limit_profile
+            )
+            yield editor.put_channel(channel)
+
+
+def _profile(profile: sim.LimitProfile) -> records.LimitProfile:
+    return records.LimitProfile(
+        code=profile.code,
+        effective_from=LIMITS_FROM,
+        source=profile.source,
+        metric=profile.metric,
+        unit=profile.unit,
+        low=profile.low,
+        high=profile.high,
+        deadband=profile.deadband,
+        on_delay_s=profile.on_delay_s,
+        off_delay_s=profile.off_delay_s,
+        no_data_s=profile.no_data_s,
+        priority=profile.priority,
+    )
+
+
+def _participant(participant: sim.Participant) -> records.Participant:
+    assert participant.role in get_args(records.ParticipantRole)
+    role = cast("records.ParticipantRole", participant.role)
+    return records.Participant(
+        participant.gln, participant.organisation, participant.name_zh, participant.name_en, role
+    )
+
+
+def _site(site: sim.Site, participant_gln: str) -> records.Site:
+    assert site.kind in get_args(records.SiteKind)
+    return records.Site(
+        code=site.code,
+        organisation=site.organisation,
+        name_zh=site.name_zh,
+        name_en=site.name_en,
+        kind=cast("records.SiteKind", site.kind),
+        participant=participant_gln,
+        gln=site.gln,
+        latitude=site.latitude,
+        longitude=site.longitude,
+    )
