@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
+from psycopg.rows import dict_row
 from starlette.responses import JSONResponse, Response
 
 from hanlu.core.clock import to_ms
@@ -22,7 +23,7 @@ from hanlu.db.queries import load_queries
 from hanlu.registry.web import RoomWeb
 from hanlu.trace.bundle_service import lot_bundle
 from hanlu.trace.chain_relay import anchor_receipt
-from hanlu.trace.consumer_view import View, consumer_view, parents_of
+from hanlu.trace.consumer_view import TEMPERATURE_METRIC, View, consumer_view, parents_of
 from hanlu.trace.epcis.digital_link import DigitalLink, DigitalLinkError, parse_digital_link
 from hanlu.trace.label import qr
 from hanlu.trace.lot import lot_name
@@ -135,10 +136,9 @@ def _lot_page(web: RoomWeb, request: Request, link: DigitalLink) -> Response:
             things=[lot_uri, *view.sources],
         )
         scan = connection.execute(_SQL["scan"], {"code": link.canonical()}).fetchone()
-        limits = connection.execute(_SQL["product_limits"], {"gtin": link.value}).fetchone()
+        low, high = _air_limits(connection, link.value)
     assert scan is not None  # the statement returns the row it wrote
     lang = web.pages.language(request)
-    low, high = (limits[0], limits[1]) if limits else (None, None)
     context = {
         "link": link,
         "lot_uri": lot_uri,
@@ -158,6 +158,13 @@ def _lot_page(web: RoomWeb, request: Request, link: DigitalLink) -> Response:
         "anchored": bundles[0]["anchor"] is not None,
     }
     return web.pages.render(request, "trace/lot.html", context)
+
+
+def _air_limits(connection: Connection, gtin: str) -> tuple[float | None, float | None]:
+    """Return the limits in force for the air around a product, degrees Celsius."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_SQL["product_limits"], {"gtin": gtin}).fetchall()
+    return next(((row["low"], row["high"]) for row in rows if row["metric"] == TEMPERATURE_METRIC), (None, None))
 
 
 def _unknown(web: RoomWeb, request: Request, connection: Connection, link: DigitalLink) -> Response:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from hanlu.core.clock import to_ms
 from hanlu.core.curve import Sample
 
-__all__ = ["Stop", "Temperature", "View", "bare_word", "consumer_view", "parents_of"]
+__all__ = ["TEMPERATURE_METRIC", "Stop", "Temperature", "View", "bare_word", "consumer_view", "parents_of"]
 
 TEMPERATURE_METRIC: Final = "air_temperature"
 """The metric drawn; others of the place are in the bundle and verified, but not drawn."""
