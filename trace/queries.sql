@@ -316,3 +316,218 @@ WHERE t.lot_uri ILIKE %(form)s
 GROUP BY t.lot_uri
 ORDER BY newest DESC, t.lot_uri
 LIMIT %(most)s;
+
+-- name: scan
+-- Count an opening of a printed code and return (first time, times); nothing about the person is kept.
+INSERT INTO trace.scan AS s (code) VALUES (%(code)s)
+ON CONFLICT (code) DO UPDATE SET times = s.times + 1, last_at = now()
+RETURNING first_at, times;
+
+-- name: capture_lock
+-- One capture at a time: projections are rewritten from what is committed, so two must not look past each other.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- name: event_insert
+-- Keep an event; one that is known already gives no row.
+INSERT INTO trace.event
+    (event_hash, jcs_sha256, event_type, action, event_time, event_offset, record_time, biz_step, disposition,
+    read_point, biz_location, transformation_id, declared_error, source, evidence, document, canonical)
+VALUES
+    (%(event_hash)s, %(jcs_sha256)s, %(event_type)s, %(action)s, %(event_time)s, %(event_offset)s, %(record_time)s,
+    %(biz_step)s, %(disposition)s, %(read_point)s, %(biz_location)s, %(transformation_id)s, %(declared_error)s,
+    %(source)s, %(evidence)s, %(document)s, %(canonical)s)
+ON CONFLICT (event_hash, declared_error) DO NOTHING
+RETURNING event_id;
+
+-- name: things_insert
+-- What an event is about, and the chains its leaves will join.
+WITH things AS (
+    INSERT INTO trace.event_thing (event_id, role, uri, lot_uri, quantity, uom)
+    SELECT %(event_id)s, t.role, t.uri, t.lot_uri, t.quantity, t.uom
+    FROM unnest(
+        %(roles)s::text[], %(uris)s::text[], %(lot_uris)s::text[], %(quantities)s::double precision[], %(uoms)s::text[]
+    ) AS t (role, uri, lot_uri, quantity, uom)
+    RETURNING event_id, lot_uri
+)
+INSERT INTO trace.unsequenced (event_id, lot_uri)
+SELECT DISTINCT event_id, lot_uri FROM things
+ON CONFLICT DO NOTHING;
+
+-- name: facts_of_lots
+-- The events that count for some lots, with the things that are of these lots.
+SELECT
+    e.event_id, e.event_type, e.action, e.event_time, e.biz_step, e.read_point, e.biz_location, e.transformation_id,
+    t.role, t.uri, t.lot_uri, t.quantity, t.uom
+FROM trace.event_thing AS t
+JOIN trace.valid_event_v AS e USING (event_id)
+WHERE t.lot_uri = ANY(%(lots)s)
+ORDER BY e.event_id;
+
+-- name: facts_of_edges
+-- The events that count among some, and all told of the same transformations, with all their named things.
+SELECT
+    e.event_id, e.event_type, e.action, e.event_time, e.biz_step, e.read_point, e.biz_location, e.transformation_id,
+    t.role, t.uri, t.lot_uri, t.quantity, t.uom
+FROM trace.valid_event_v AS e
+JOIN trace.event_thing AS t USING (event_id)
+WHERE t.role <> 'contained' AND (
+    e.event_id = ANY(%(events)s)
+    OR e.transformation_id IN (SELECT o.transformation_id FROM trace.event AS o WHERE o.event_id = ANY(%(events)s))
+)
+ORDER BY e.event_id;
+
+-- name: events_told_with
+-- Some events, those of the same transformations, and those an error declaration among them takes back.
+SELECT DISTINCT e.event_id
+FROM trace.event AS o
+JOIN trace.event AS e
+    ON e.event_id = o.event_id
+    OR e.transformation_id = o.transformation_id
+    OR (e.event_hash = o.event_hash AND o.declared_error)
+WHERE o.event_id = ANY(%(events)s);
+
+-- name: edges_clear
+-- Forget the edges of some events.
+DELETE FROM trace.edge WHERE event_id = ANY(%(events)s);
+
+-- name: edges_insert
+-- Keep edges.
+INSERT INTO trace.edge (from_uri, to_uri, event_id, kind)
+SELECT * FROM unnest(%(from_uris)s::text[], %(to_uris)s::text[], %(events)s::bigint[], %(kinds)s::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: lots_of_events
+-- The lots some events speak of.
+SELECT DISTINCT lot_uri FROM trace.event_thing WHERE event_id = ANY(%(events)s);
+
+-- name: containers_touched
+-- The containers some events name, and everything they were ever packed into.
+WITH RECURSIVE up (uri, depth) AS (
+    SELECT DISTINCT t.uri, 0
+    FROM trace.event_thing AS t
+    WHERE t.event_id = ANY(%(events)s)
+        AND t.role <> 'contained'
+        AND EXISTS (
+            SELECT FROM trace.event_thing AS p
+            JOIN trace.event AS e USING (event_id)
+            WHERE p.uri = t.uri AND p.role = 'parent' AND e.event_type = 'AggregationEvent'
+        )
+    UNION
+    SELECT p.uri, up.depth + 1
+    FROM up
+    JOIN trace.event_thing AS c ON c.uri = up.uri AND c.role = 'child'
+    JOIN trace.event AS e ON e.event_id = c.event_id AND e.event_type = 'AggregationEvent'
+    JOIN trace.event_thing AS p ON p.event_id = c.event_id AND p.role = 'parent'
+    WHERE up.depth < 8
+)
+SELECT DISTINCT uri FROM up;
+
+-- name: packings_below
+-- What filled or emptied some containers and all that ever lay in them.
+WITH RECURSIVE down (uri, depth) AS (
+    SELECT unnest(%(containers)s::text[]), 0
+    UNION
+    SELECT c.uri, down.depth + 1
+    FROM down
+    JOIN trace.event_thing AS p ON p.uri = down.uri AND p.role = 'parent'
+    JOIN trace.event AS e ON e.event_id = p.event_id AND e.event_type = 'AggregationEvent'
+    JOIN trace.event_thing AS c ON c.event_id = p.event_id AND c.role = 'child'
+    WHERE down.depth < 8
+)
+SELECT
+    e.event_id, e.event_type, e.action, e.event_time, e.biz_step, e.read_point, e.biz_location, e.transformation_id,
+    t.role, t.uri, t.lot_uri, t.quantity, t.uom
+FROM (
+    SELECT DISTINCT p.event_id
+    FROM down
+    JOIN trace.event_thing AS p ON p.uri = down.uri AND p.role = 'parent'
+) AS found
+JOIN trace.valid_event_v AS e USING (event_id)
+JOIN trace.event_thing AS t USING (event_id)
+WHERE e.event_type = 'AggregationEvent' AND t.role <> 'contained'
+ORDER BY e.event_id;
+
+-- name: events_naming
+-- The events that name some containers, with which of them, the lots they name and those noted as contained.
+SELECT
+    e.event_id, e.event_time,
+    array_agg(DISTINCT t.uri) FILTER (WHERE t.role <> 'contained' AND t.uri = ANY(%(containers)s)) AS containers,
+    array_agg(DISTINCT t.lot_uri) FILTER (WHERE t.role <> 'contained') AS named,
+    array_agg(DISTINCT t.lot_uri) FILTER (WHERE t.role = 'contained') AS contained
+FROM trace.event AS e
+JOIN trace.event_thing AS t USING (event_id)
+WHERE e.event_id IN (
+    SELECT n.event_id FROM trace.event_thing AS n WHERE n.uri = ANY(%(containers)s) AND n.role <> 'contained'
+)
+GROUP BY e.event_id, e.event_time;
+
+-- name: contained_clear
+-- Lots no longer thought to lie in what an event names.
+DELETE FROM trace.event_thing
+WHERE event_id = %(event_id)s AND role = 'contained' AND lot_uri = ANY(%(lots)s);
+
+-- name: contained_insert
+-- Lots that lay in what an event names, and the chains that leaf is still to join.
+WITH things AS (
+    INSERT INTO trace.event_thing (event_id, role, uri, lot_uri)
+    SELECT %(event_id)s, 'contained', lot, lot FROM unnest(%(lots)s::text[]) AS lot
+    RETURNING event_id, lot_uri
+)
+INSERT INTO trace.unsequenced (event_id, lot_uri)
+SELECT event_id, lot_uri
+FROM things
+WHERE NOT EXISTS (SELECT FROM trace.leaf AS l WHERE l.event_id = things.event_id AND l.lot_uri = things.lot_uri)
+ON CONFLICT DO NOTHING;
+
+-- name: trucks
+-- Places that move.
+SELECT 'https://id.gs1.org/414/' || place.gln AS location
+FROM registry.site AS s
+CROSS JOIN LATERAL (
+    SELECT s.gln UNION SELECT z.gln FROM registry.zone AS z WHERE z.site_id = s.site_id
+) AS place (gln)
+WHERE s.kind = 'truck' AND place.gln IS NOT NULL;
+
+-- name: custody_of_lots
+-- Custody as it is noted.
+SELECT lot_uri, from_at, to_at, location, event_id FROM trace.custody WHERE lot_uri = ANY(%(lots)s);
+
+-- name: custody_clear
+-- Forget custodies that no longer follow from the events, and have their curves looked at again.
+WITH gone AS (
+    DELETE FROM trace.custody AS c
+    USING unnest(%(lots)s::text[], %(events)s::bigint[]) AS old (lot_uri, event_id)
+    WHERE c.lot_uri = old.lot_uri AND c.event_id = old.event_id
+    RETURNING c.lot_uri, c.event_id
+)
+INSERT INTO trace.curve_due (lot_uri, channel_id, event_id, bucket_at, changed_at)
+SELECT DISTINCT k.lot_uri, k.channel_id, k.event_id, k.bucket_at, %(now)s::timestamptz
+FROM gone
+JOIN trace.curve_chunk AS k USING (lot_uri, event_id)
+ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at = excluded.changed_at;
+
+-- name: custody_insert
+-- Note custodies, and have the curves of their time looked at.
+WITH fresh AS (
+    INSERT INTO trace.custody (lot_uri, from_at, to_at, location, event_id)
+    SELECT *
+    FROM unnest(
+        %(lots)s::text[], %(from_ats)s::timestamptz[], %(to_ats)s::timestamptz[], %(locations)s::text[], %(events)s::bigint[]
+    )
+    RETURNING lot_uri, from_at, to_at, location, event_id
+)
+INSERT INTO trace.curve_due (lot_uri, channel_id, event_id, bucket_at, changed_at)
+SELECT f.lot_uri, p.channel_id, f.event_id, bucket_at, %(now)s::timestamptz
+FROM fresh AS f
+JOIN trace.place_channel_v AS p USING (location)
+CROSS JOIN LATERAL generate_series(
+    date_bin(make_interval(secs => %(bucket_s)s), f.from_at, '1970-01-01Z'),
+    least(f.to_at, f.from_at + make_interval(days => %(most_days)s), %(now)s) - INTERVAL '1 millisecond',
+    make_interval(secs => %(bucket_s)s)
+) AS bucket_at
+ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at = excluded.changed_at;
+
+-- name: label_issued
+-- Keep that a lot's code was printed; printing again changes nothing.
+INSERT INTO trace.label (code, lot_uri, issued_by) VALUES (%(code)s, %(lot_uri)s, %(issued_by)s)
+ON CONFLICT (code) DO NOTHING;

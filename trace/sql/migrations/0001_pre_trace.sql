@@ -21,6 +21,7 @@ CREATE TABLE trace.event (
     disposition text,
     read_point text,
     biz_location text,
+    transformation_id text,
     declared_error boolean NOT NULL DEFAULT false,
     source text NOT NULL,
     evidence smallint NOT NULL DEFAULT 0,
@@ -33,7 +34,8 @@ COMMENT ON COLUMN trace.event.declared_error IS
 'The event is an error declaration: CBV leaves errorDeclaration out of the hash, so it shares the hash of the event it takes back.';
 COMMENT ON COLUMN trace.event.canonical IS 'RFC 8785 bytes of the event as captured: what jcs_sha256 and the proof are over.';
 COMMENT ON COLUMN trace.event.source IS 'How it came: gateway:<code>, rest:<login>, simulator';
-CREATE INDEX event_by_time ON trace.event (event_time);
+CREATE INDEX event_by_time ON trace.event (event_time, event_id);
+CREATE INDEX event_by_transformation ON trace.event (transformation_id) WHERE transformation_id IS NOT NULL;
 
 CREATE TABLE trace.event_thing (
     event_id bigint NOT NULL REFERENCES trace.event,
@@ -60,6 +62,7 @@ CREATE TABLE trace.edge (
 );
 COMMENT ON TABLE trace.edge IS 'The lot graph: from becomes, or is packed into, to. Derived from events.';
 CREATE INDEX edge_back ON trace.edge (to_uri, from_uri);
+CREATE INDEX edge_event ON trace.edge (event_id);
 
 CREATE TABLE trace.custody (
     lot_uri text NOT NULL,
@@ -67,8 +70,10 @@ CREATE TABLE trace.custody (
     to_at timestamptz,
     location text NOT NULL,
     event_id bigint NOT NULL REFERENCES trace.event,
-    PRIMARY KEY (lot_uri, from_at, location)
+    PRIMARY KEY (lot_uri, event_id),
+    CHECK (to_at > from_at)
 );
+CREATE INDEX custody_time ON trace.custody (lot_uri, from_at);
 CREATE INDEX custody_place ON trace.custody (location, from_at);
 COMMENT ON TABLE trace.custody IS 'A lot was at a location from one event to the next (to_at null: still there). Derived from events.';
 COMMENT ON COLUMN trace.custody.location IS 'bizLocation URI, https://id.gs1.org/414/<gln>; joins registry.zone.gln or registry.site.gln.';

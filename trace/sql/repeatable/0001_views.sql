@@ -21,6 +21,13 @@ WHERE place.gln IS NOT NULL AND c.metric IN ('air_temperature', 'product_tempera
 COMMENT ON VIEW trace.place_channel_v IS
 'Thermometers of a place: of the zone with that GLN, or of all zones of the site with that GLN.';
 
+CREATE OR REPLACE VIEW trace.valid_event_v AS
+SELECT e.*
+FROM trace.event AS e
+WHERE NOT e.declared_error
+    AND NOT EXISTS (SELECT FROM trace.event AS d WHERE d.event_hash = e.event_hash AND d.declared_error);
+COMMENT ON VIEW trace.valid_event_v IS 'Events that count: neither error declarations nor taken back by one.';
+
 GRANT USAGE ON SCHEMA trace TO hanlu_trace, hanlu_alerts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA trace TO hanlu_trace;
 REVOKE UPDATE, DELETE ON trace.event, trace.leaf, trace.checkpoint, trace.curve_chunk, trace.log FROM hanlu_trace;
