@@ -9,8 +9,6 @@ Source: EPCIS 2.0, section 7.4 (event types), 10 (JSON binding); EPCIS 2.0 REST 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ from hanlu.trace.epcis.checker import Checker, Problem
 from hanlu.trace.epcis.event_tree import Namespaces, ignored_names
 from hanlu.trace.epcis.hash_values import parse_instant
 from hanlu.trace.epcis.rules import EVENT_TYPES, check_event
+from hanlu.trace.log.strict_json import parse_json
 
 __all__ = ["CaptureLimits", "ReadDocument", "parse_document", "read_document"]
 
@@ -28,8 +27,6 @@ EPCIS_CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 """Address of the JSON-LD context put into an event that came without any."""
 
 _CONTEXT_STARTS = ("https://ref.gs1.org/standards/epcis/", "https://gs1.github.io/EPCIS/")
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKETS = re.compile(r"[\[\]{}]")
 _DOCUMENT_FIELDS = frozenset(
     {
         "@context",
@@ -85,39 +82,11 @@ def parse_document(data: bytes, limits: CaptureLimits | None = None) -> ReadDocu
         The valid events and the problems; bytes that are no JSON are one problem.
     """
     bounds = limits or CaptureLimits()
-    if len(data) > bounds.max_bytes:
-        return _refused("", f"{len(data)} bytes, more than the {bounds.max_bytes} accepted")
     try:
-        text = data.decode("utf-8")
-        # Before the parser sees it: where a library has raised the recursion limit, deep nesting ends the process.
-        if _nesting(text) > bounds.max_depth:
-            return _refused("", f"nested deeper than {bounds.max_depth}")
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = parse_json(data, max_bytes=bounds.max_bytes, max_depth=bounds.max_depth)
     except ValueError as error:
-        return _refused("", f"not JSON: {error}")
+        return _refused("", str(error))
     return read_document(document, bounds)
-
-
-def _nesting(text: str) -> int:
-    """Return how deep brackets are nested in JSON text, strings left out."""
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {repeated!r} stands twice in one object")
-    return fields
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _refused(path: str, message: str) -> ReadDocument:

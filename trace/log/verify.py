@@ -35,14 +35,18 @@ from typing import Any, Literal
 
 from hanlu.trace.log.bundle import FORMAT, MAX_ITEMS
 from hanlu.trace.log.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
-from hanlu.trace.log.leaf import MAX_SAFE, Leaf, jcs_digest, parse_leaf, whole_number
+from hanlu.trace.log.leaf import MAX_DEPTH, MAX_SAFE, Leaf, jcs_digest, parse_leaf, whole_number
 from hanlu.trace.log.merkle import HASH_SIZE, MAX_PATH, verify_inclusion
 from hanlu.trace.log.notes import VerifierKey, decode_base64, parse_verifier_key
+from hanlu.trace.log.strict_json import parse_json
 from hanlu.trace.log.words import WORDS
 
-__all__ = ["ChainAnswer", "Check", "Report", "State", "verify_bundle"]
+__all__ = ["MAX_BYTES", "ChainAnswer", "Check", "Report", "State", "verify_bundle", "verify_bundle_bytes"]
 
 State = Literal["ok", "failed", "unknown"]
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest bundle file that is read, bytes."""
 
 _FIELDS = {"format", "origin", "key", "checkpoint", "lot", "head", "items", "anchor"}
 _ITEM_FIELDS = {"leaf", "document", "index", "path"}
@@ -160,6 +164,22 @@ def verify_bundle(bundle: object, *, trusted_key: str | None = None, chain: Chai
     checks.append(_judge("head", _head_holds(fields["head"], leaves)))
     checks.extend(_check_anchor(fields["anchor"], point, chain))
     return _report(checks)
+
+
+def verify_bundle_bytes(data: bytes, *, trusted_key: str | None = None, chain: ChainAnswer | None = None) -> Report:
+    """Check a bundle file: as `verify_bundle`, for bytes that may not even be JSON.
+
+    Args:
+        data: The file.
+        trusted_key: As in `verify_bundle`.
+        chain: As in `verify_bundle`.
+    """
+    try:
+        # A document of the allowed depth stands within the bundle, its list of items and an item.
+        bundle = parse_json(data, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH + 3)
+    except ValueError:
+        return _report([_judge("format", good=False)])
+    return verify_bundle(bundle, trusted_key=trusted_key, chain=chain)
 
 
 def _report(checks: Sequence[Check]) -> Report:

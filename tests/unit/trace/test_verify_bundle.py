@@ -23,7 +23,7 @@ from fix_bundle import (
 
 from hanlu.trace.log.bundle import build_bundle
 from hanlu.trace.log.notes import verifier_key_for
-from hanlu.trace.log.verify import ChainAnswer, Report, verify_bundle
+from hanlu.trace.log.verify import ChainAnswer, Report, verify_bundle, verify_bundle_bytes
 from hanlu.trace.log.words import WORDS
 
 TRUE = sample_bundle()
@@ -278,3 +278,16 @@ def test_verifier_needs_only_the_standard_library_cryptography_and_rfc8785():
     extra = set(result.stdout.split())
     assert {"hanlu", "cryptography", "rfc8785"} <= extra
     assert not extra & {"pydantic", "psycopg", "fastapi", "web3", "msgspec", "cbor2", "jinja2", "starlette"}
+
+
+def test_bundle_file_is_checked_from_its_bytes():
+    assert verify_bundle_bytes(json.dumps(TRUE).encode(), trusted_key=TRUE["key"]).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not json", b"\xff", b"[" * 200_000, b'{"format": 1, "format": 1}', json.dumps(TRUE).encode()[:-1]],
+)
+def test_file_that_is_no_bundle_fails_without_an_exception(data):
+    report = verify_bundle_bytes(data)
+    assert (report.verdict, _failed(report)) == ("failed", {("format", None)})
