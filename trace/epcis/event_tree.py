@@ -280,8 +280,8 @@ def _xml_children(element: Element, depth: int) -> Iterable[Node]:
     if depth > MAX_DEPTH:
         raise RemoteError(f"nested deeper than {MAX_DEPTH}")
     for child in element:
-        if not isinstance(child.tag, str) or child.tag == _RDFS_COMMENT:
-            continue  # a comment or processing instruction, or a remark
+        if child.tag == _RDFS_COMMENT:
+            continue
         if child.tag in _WRAPPERS:
             yield from _xml_children(child, depth + 1)
             continue

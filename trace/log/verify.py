@@ -1,9 +1,9 @@
 """The verifier: decides whether a bundle is true, needing nothing but the bundle.
 
 Theory. Every check is named and answers ok, failed or unknown, in words a shopper understands; the checks of a broken
-bundle never raise. The verdict is *failed* if any check failed, *unknown* if one that must be known is not, else *ok*.
-Two checks may stay unknown in a good bundle, because their answer lies outside it: whether the key is the right one
-(`key`) and what the chain says (`chain-anchor`, `anchor` while none is mined).
+bundle never raise. The verdict is *failed* if any check failed, else *ok*. Some may stay unknown in a good bundle,
+because their answer lies outside it: whether the key is the right one (`key`) and what the chain says (`chain-anchor`,
+and `anchor` while none is mined). A browser without Ed25519 leaves `signature` open too: its verdict is then *unknown*.
 
 | id           | item | question |
 |--------------|------|----------|
@@ -53,7 +53,6 @@ _ITEM_FIELDS = {"leaf", "document", "index", "path"}
 _ANCHOR_FIELDS = {"chainId", "contract", "seq", "tx", "block", "size", "root"}
 _CURVE_FIELDS = {"type", "lot", "zone", "channel", "unit", "from", "to", "revision", "points", "custodyFrom"}
 _EVENT_TYPES = {"ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent"}
-_MAY_STAY_UNKNOWN = {"key", "anchor", "chain-anchor"}
 _HEX32 = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _MAX_TEXT = 1 << 20
@@ -183,12 +182,8 @@ def verify_bundle_bytes(data: bytes, *, trusted_key: str | None = None, chain: C
 
 
 def _report(checks: Sequence[Check]) -> Report:
-    verdict: State = "ok"
-    if any(check.state == "failed" for check in checks):
-        verdict = "failed"
-    elif any(check.state == "unknown" and check.id not in _MAY_STAY_UNKNOWN for check in checks):
-        verdict = "unknown"
-    return Report(verdict, tuple(checks))
+    failed = any(check.state == "failed" for check in checks)
+    return Report("failed" if failed else "ok", tuple(checks))
 
 
 def _texts(*values: object) -> bool:

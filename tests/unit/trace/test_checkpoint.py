@@ -36,6 +36,13 @@ def test_every_changed_byte_of_a_checkpoint_is_noticed():
         assert not (signed.checkpoint.origin == ORIGIN and signed.signed_by(KEY)), place
 
 
+def test_text_that_is_no_note_is_not_signed():
+    with pytest.raises(ValueError, match="ends in a newline"):
+        sign_note("text", ORIGIN, log_key())
+    with pytest.raises(ValueError, match="control characters"):
+        sign_note("te\rxt\n", ORIGIN, log_key())
+
+
 def test_lines_of_unknown_signers_are_passed_over():
     note = sign_checkpoint(POINT, log_key())
     foreign = sign_checkpoint(POINT, log_key(2), "witness.example/w1").rpartition("\n\n")[2]

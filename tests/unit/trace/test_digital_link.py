@@ -152,6 +152,8 @@ def test_link_gs1_forbids_is_refused(uri):
         "urn:epc:id:lgtin:4012345.012345.L",
         "urn:epc:class:sgtin:4012345.011111.987",
         "urn:epc:idpat:sgtin:4012345.*.*",
+        "urn:epc:idpat:sgtin:4012345.011111.5",
+        "urn:epc:id:cpi:4012345.AB12.X",
         "urn:epc:idpat:sgln:4012345.00005.*",
         "urn:epc:id:giai:4012345",
         "urn:epc:id:gdti:4012345.00009.1",

@@ -175,6 +175,18 @@ def test_event_carries_the_context_of_its_document_and_its_own():
     ]
 
 
+def test_name_defined_in_the_context_is_a_field_and_an_address_with_a_colon_is_not():
+    context = [
+        EPCIS_CONTEXT,
+        {"harvester": "https://own.example/terms/harvester", "a:b": "https://own.example/terms/b"},
+    ]
+    event = {**TRANSACTION, "harvester": "Li"}
+    assert _problems(document(event, **{"@context": context})) == []
+    assert _problems(document({**TRANSACTION, "a:b": 1}, **{"@context": context})) == [
+        "epcisBody.eventList[0].a:b: prefix 'a' is not declared in @context"
+    ]
+
+
 def test_context_of_one_event_says_nothing_about_the_next():
     own = {"@context": {"own": "https://own.example/"}, **TRANSACTION, "own:x": 1}
     assert _problems(document(own, {**TRANSACTION, "own:x": 1})) == [

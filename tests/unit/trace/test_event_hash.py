@@ -214,7 +214,8 @@ def test_xml_extension_wrappers_comments_and_schema_hints_do_not_count():
     )
     dressed = (
         "<d xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'><EPCISBody><EventList><extension>"
-        "<ObjectEvent xsi:type='x'><!-- remark --><action> ADD </action><extension><quantityList><quantityElement>"
+        "<ObjectEvent xsi:type='x'><!-- remark --><r:comment xmlns:r='http://www.w3.org/2000/01/rdf-schema#'>x</r:comment>"
+        "<action> ADD </action><extension><quantityList><quantityElement>"
         "<epcClass>urn:epc:class:lgtin:4012345.012345.L1</epcClass></quantityElement></quantityList></extension>"
         "</ObjectEvent></extension></EventList></EPCISBody></d>"
     )
