@@ -1,6 +1,6 @@
 """The data folder: where each thing lies in it, who owns it at the moment, and what its owner says about itself.
 
-    <folder>/postgres  broker  chain  spool      what must survive (docs/operations/backup.md says how to keep it)
+    <folder>/postgres  broker  chain  spool      what must survive
     <folder>/keys                                secrets made at the first start, 0600
     <folder>/log/<process>.log                   what the processes wrote
     <folder>/run/up.lock                         locked by the running `hanlu up`; holds its pid

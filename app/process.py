@@ -63,9 +63,17 @@ def account_for(name: str) -> Account | None:
     """Return the account for programs that refuse root; None when we are not root and need no change.
 
     Raises:
-        UsageError: if we are root and there is no such account, or it is root again.
+        UsageError: if we are root and there is no such account, or it is root again; or if we are a user without any
+            entry among the accounts, as in some containers.
     """
     if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError as exc:
+            raise UsageError(
+                f"user id {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL wants one: "
+                "add it, or set database.url to a server of yours"
+            ) from exc
         return None
     try:
         entry = pwd.getpwnam(name)

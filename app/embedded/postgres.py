@@ -8,11 +8,13 @@ starts it as another account (`database.run_as`), in a place which that account 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -255,13 +257,23 @@ class EmbeddedPostgres:
         (cluster / "pg_hba.conf").write_text("local all all trust\n")
 
     def _socket_folder(self) -> Path:
-        """Return a folder for the socket, closed to others, whose path fits into a socket address."""
+        """Return a folder for the socket, closed to others, whose path fits into a socket address.
+
+        Raises:
+            FatalError: if somebody else made the short folder before us.
+        """
         place = self._home / "run"
         if len(os.fsencode(place / _SOCKET_NAME)) > _SOCKET_PATH_MAX:
-            place = Path(tempfile.mkdtemp(prefix="hanlu-"))
-        place.mkdir(mode=0o700, exist_ok=True)
-        if self._account:
-            os.chown(place, self._account.uid, self._account.gid)
+            digest = hashlib.sha256(os.fsencode(self._home)).hexdigest()[:16]
+            place = Path(tempfile.gettempdir()) / f"hanlu-{digest}"
+        owner = self._account.uid if self._account else os.geteuid()
+        try:
+            place.mkdir(mode=0o700)
+            os.chown(place, owner, -1)
+        except FileExistsError as exc:
+            status = place.lstat()
+            if status.st_uid != owner or status.st_mode & 0o077 or not stat.S_ISDIR(status.st_mode):
+                raise FatalError(f"{place} belongs to somebody else or is open to others: remove it") from exc
         return place
 
     def _environment(self) -> dict[str, str]:

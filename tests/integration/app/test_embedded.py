@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import unquote
+
 import psycopg
 import pytest
 from fix_services import BrokerServer, ChainServer, PostgresServer, free_port, prepared, running, temporary_folder
@@ -9,7 +12,9 @@ from fix_services import BrokerServer, ChainServer, PostgresServer, free_port, p
 from hanlu.app.embedded.broker import EmbeddedBroker, signs_in
 from hanlu.app.embedded.chain import EmbeddedChain
 from hanlu.app.embedded.postgres import EmbeddedPostgres
+from hanlu.app.embedded.service import Work
 from hanlu.app.settings import BrokerSettings, ChainSettings, DatabaseSettings
+from hanlu.core.errors import FatalError
 
 
 @pytest.mark.postgres
@@ -46,6 +51,21 @@ class TestPostgres:
             assert "made without TimescaleDB" in second.description
             with running(second, folder / "log"), psycopg.connect(second.url) as connection:
                 assert connection.execute("SELECT * FROM kept").fetchall() == [("桃",)]
+
+    def test_folder_with_a_long_path_gets_its_socket_elsewhere_and_closed(self) -> None:
+        with temporary_folder() as folder:
+            service = EmbeddedPostgres(folder / ("long-" * 20) / "pg", DatabaseSettings(timescaledb="off"))
+            service.folder.parent.mkdir(mode=0o711)
+            prepared(service)
+            sockets = Path(unquote(service.url.partition("host=")[2]))
+            with running(service, folder / "log"):
+                assert service.ready()
+            assert folder not in sockets.parents
+            assert sockets.stat().st_mode & 0o077 == 0
+            sockets.chmod(0o777)
+            with pytest.raises(FatalError, match="remove it"):
+                service.prepare(Work(say=print))
+            sockets.rmdir()
 
     def test_interrupted_creation_is_begun_anew(self) -> None:
         with temporary_folder() as folder:
