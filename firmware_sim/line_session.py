@@ -105,17 +105,18 @@ class LineSession:
         """Lines `offer` would still take."""
         return self._capacity - self.owed
 
-    def offer(self, body: Mapping[str, Any], *, replay: bool = False) -> bool:
-        """Take a line to be sent; False when there is no room, and then it is not kept.
+    def offer(self, body: Mapping[str, Any], *, replay: bool = False) -> int | None:
+        """Take a line to be sent and return its id, from 1; None when there is no room, and then it is not kept.
 
         Raises:
             ValueError: the line can never be sent.
         """
         if self.room <= 0:
-            return False
-        self._waiting.append((self._next_id, frame(body, self._next_id, replay=replay)))
+            return None
+        line_id = self._next_id
+        self._waiting.append((line_id, frame(body, line_id, replay=replay)))
         self._next_id += 1
-        return True
+        return line_id
 
     def outgoing(self) -> bytes:
         """Return what may be written now; empty when the window is full or nothing waits."""
