@@ -47,7 +47,7 @@ _URN_WORDS: Final = {
 _NAMES: Final = {
     "sscc": "00", "gtin": "01", "gdti": "253", "gcn": "255", "ginc": "401", "gsin": "402", "gln": "414", "party": "417",
     "grai": "8003", "giai": "8004", "itip": "8006", "cpid": "8010", "gsrnp": "8017", "gsrn": "8018",
-    "cpv": "22", "lot": "10", "ser": "21", "glnx": "254", "cpsn": "8011", "srin": "8019",
+    "cpv": "22", "lot": "10", "ser": "21", "glnx": "254", "cpsn": "8011", "srin": "8019",  # codespell:ignore ser
 }  # fmt: skip
 """Convenience names of older links. Source: GS1 Digital Link URI Syntax 1.1, section 4.3."""
 

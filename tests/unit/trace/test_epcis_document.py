@@ -245,7 +245,7 @@ def _sensor(**changes: object) -> list:
         (_event(OBJECT, eventTimeZoneOffset="+8:00"), "eventTimeZoneOffset: must be an offset"),
         (_event(OBJECT, eventTimeZoneOffset="+15:00"), "eventTimeZoneOffset: must be an offset"),
         (_event(OBJECT, eventID="a b"), "eventID: must be a URI"),
-        (_event(OBJECT, bizStep="shiping"), "bizStep: must be a word of the CBV or a URI"),
+        (_event(OBJECT, bizStep="sent_off"), "bizStep: must be a word of the CBV or a URI"),
         (_event(OBJECT, bizStep=None), "bizStep: must be a word"),
         (_event(OBJECT, disposition=7), "disposition: must be a word"),
         (_event(OBJECT, epcList="urn:x:1"), "epcList: must be a list"),

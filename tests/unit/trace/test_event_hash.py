@@ -63,7 +63,7 @@ def test_prehash_names_every_field_in_canonical_order():
         {"errorDeclaration": {"declarationTime": "2026-07-02T00:00:00Z", "reason": "incorrect_data"}},
         {"eventTime": "2026-06-30T22:30:00.0004Z"},
         {"epcList": EVENT["epcList"][::-1]},
-        {"epcList": ["https://shop.example/01/4012345111118/21/1", "https://id.gs1.org/gtin/04012345111118/ser/2?x=1"]},
+        {"epcList": ["https://shop.example/01/4012345111118/21/1", "https://id.gs1.org/gtin/04012345111118/21/2?x=1"]},
         {"bizStep": "urn:epcglobal:cbv:bizstep:commissioning"},
         {"bizStep": "cbv:BizStep-commissioning"},
         {"bizStep": " https://ref.gs1.org/cbv/BizStep-commissioning "},
