@@ -7,7 +7,7 @@ SELECT
         SELECT count(*)
         FROM registry.channel_v AS c
         JOIN telemetry.latest_v AS l USING (channel_id)
-        WHERE l.received_at > %(now)s - make_interval(secs => c.no_data_s)
+        WHERE l.received_at > %(now)s::timestamptz - make_interval(secs => c.no_data_s)
     ) AS channels_live,
     (SELECT coalesce(sum(stored), 0)::bigint FROM telemetry.gateway_account) AS readings,
     (
