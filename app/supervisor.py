@@ -34,6 +34,7 @@ _TICK_S = 0.05
 _STATUS_EVERY_S = 2.0
 _READ_BYTES = 65536
 _START_ATTEMPTS = 3
+_NOT_EXECUTABLE = 127  # as a shell says it
 
 
 @dataclass(slots=True)
@@ -178,6 +179,10 @@ class Supervisor:
         process.kill_group(unit.child)  # what it may have left behind
         self._drain(unit)
         unit.child = None
+        self._note_exit(unit, now, status)
+
+    def _note_exit(self, unit: Unit, now: float, status: int) -> None:
+        """Take note of an end, and decide whether the whole start is given up."""
         unit.life = lifecycle.exited(unit.life, now, status, self.limits, once=unit.once)
         if unit.life.state is not State.BACKING_OFF or self._stopping:
             return
@@ -214,9 +219,9 @@ class Supervisor:
             unit.child = process.start(unit.started_with, output_write, keep)
         except OSError as exc:
             unit.log.write(f"cannot start: {exc}\n".encode())
-            unit.life = lifecycle.exited(unit.life, now, 127, self.limits, once=unit.once)
             os.close(output_read)
             os.close(notify_read)
+            self._note_exit(unit, now, _NOT_EXECUTABLE)
         else:
             for fd, use in ((output_read, unit.log.write), (notify_read, self._hearing(unit))):
                 os.set_blocking(fd, False)
