@@ -1,0 +1,205 @@
+"""The ingest worker: take, decode, gather, commit, receipt, acknowledge.
+
+A batch is what has arrived, without a timer: while one is committed the next one waits in the kernel and at the
+broker, so batches grow with the load and shrink to single messages without it.
+
+What a crash leaves at each step: before the commit nothing, and the broker delivers again; after it the record, and
+what is delivered again is recognised; after the receipt the gateway has deleted what the record holds; after the
+acknowledgement the broker has forgotten too. A receipt that was not sent is made up for when the gateway asks again.
+When the database is away the batch is kept, unacknowledged, and tried again; the socket is read until memory is full.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final
+
+from hanlu.core.clock import Clock, SystemClock
+from hanlu.core.errors import TransientError
+from hanlu.core.observe import log
+from hanlu.core.wire.documents import Receipt
+from hanlu.core.wire.topics import Lane, Topic
+from hanlu.ingest.config import IngestConfig
+from hanlu.ingest.decode import decode, names_unknown
+from hanlu.ingest.directory import Directory
+from hanlu.ingest.message import Accepted, Delivery, Outcome
+from hanlu.ingest.subscriber import Subscriber
+from hanlu.ingest.writer import Committed, Writer
+
+__all__ = ["Ingest", "run"]
+
+_log = logging.getLogger(__name__)
+
+_IDLE_S: Final = 0.25
+"""Seconds a round waits at most: what a request to stop may take."""
+
+_MOST_RANGES: Final = 100
+"""Missing ranges in one receipt (core.wire.documents.Receipt)."""
+
+
+def run(
+    config: IngestConfig,
+    database_url: str,
+    stop: threading.Event,
+    ready: Callable[[], None] = lambda: None,
+    clock: Clock | None = None,
+) -> None:
+    """Be an ingest worker until `stop` is set.
+
+    Args:
+        config: of the worker.
+        database_url: libpq URL; never logged.
+        stop: ends the work; what was taken is committed and receipted first.
+        ready: called once, when the registry is read and the broker has confirmed the subscription.
+        clock: the platform's; the machine's when None.
+
+    Raises:
+        UsageError: the broker refuses the sign-in or the subscription.
+        FatalError: the database is not what this program was made for.
+    """
+    clock = clock or SystemClock()
+    with closing(Writer(database_url)) as writer, Subscriber(config, clock) as subscriber:
+        Ingest(config, subscriber, writer, clock).run(stop, ready)
+
+
+@dataclass(slots=True)
+class _Batch:
+    deliveries: list[Delivery] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    readings: int = 0
+    bytes: int = 0
+
+    def add(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.deliveries.append(delivery)
+        self.outcomes.append(outcome)
+        self.bytes += len(delivery.payload)
+        if isinstance(outcome, Accepted):
+            self.readings += len(outcome.values)
+
+
+class Ingest:
+    """The worker's loop over its subscriber and its writer."""
+
+    def __init__(self, config: IngestConfig, subscriber: Subscriber, writer: Writer, clock: Clock) -> None:
+        """Start with nothing taken and nothing owed."""
+        self._config = config
+        self._subscriber = subscriber
+        self._writer = writer
+        self._clock = clock
+        self._directory = Directory(clock, config.directory_refresh_s, config.directory_miss_s)
+        self._batch = _Batch()
+        self._owed: dict[tuple[str, bytes], Committed] = {}
+        self._receipted_at = float("-inf")
+        self._retry_s = config.retry_min_s
+
+    def run(self, stop: threading.Event, ready: Callable[[], None]) -> None:
+        """Go round until `stop`, then bring what was taken to its end."""
+        announced = False
+        while not stop.is_set():
+            try:
+                self._directory.refresh(self._writer.connection)
+                self._take()
+                self._round()
+            except TransientError as away:
+                self._wait_out(away, stop)
+            else:
+                self._retry_s = self._config.retry_min_s
+            if self._subscriber.ready and not announced:
+                announced = True
+                ready()
+        self._finish()
+
+    def _round(self) -> None:
+        """Bring one batch from the inbox to its acknowledgement; what fails on the way is tried again as it is."""
+        self._gather()
+        self._commit()
+        self._receipt()
+        self._acknowledge()
+
+    def _take(self) -> None:
+        waiting = self._batch.outcomes or self._subscriber.inbox
+        self._subscriber.turn(0.0 if waiting else self._patience())
+
+    def _patience(self) -> float:
+        """Return how long to wait for messages: not beyond the time a receipt is due."""
+        if not self._owed:
+            return _IDLE_S
+        due = self._receipted_at + self._config.receipt_interval_s - self._clock.monotonic()
+        return min(max(due, 0.0), _IDLE_S)
+
+    def _gather(self) -> None:
+        """Decode what is in the inbox until the batch is full."""
+        inbox, batch = self._subscriber.inbox, self._batch
+        while inbox and not self._is_full(batch):
+            outcome = self._decode(inbox[0])  # may fail, when the registry is to be read; so it is taken only then
+            batch.add(self._subscriber.take(), outcome)
+
+    def _is_full(self, batch: _Batch) -> bool:
+        return (
+            len(batch.outcomes) >= self._config.batch_messages
+            or batch.readings >= self._config.batch_readings
+            or batch.bytes >= self._config.batch_bytes
+        )
+
+    def _decode(self, delivery: Delivery) -> Outcome:
+        """Decode one message; a name the snapshot lacks is worth a look at a younger one."""
+        directory = self._directory
+        outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
+        if names_unknown(outcome) and directory.refresh(self._writer.connection, missed=True):
+            outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
+        return outcome
+
+    def _commit(self) -> None:
+        if self._batch.outcomes:
+            for committed in self._writer.commit(self._batch.outcomes):
+                self._owed[committed.topic.gateway, committed.epoch] = committed
+
+    def _receipt(self, *, now: bool = False) -> None:
+        """Tell the gateways what is committed: the newest word only, and not more often than is useful."""
+        moment = self._clock.monotonic()
+        if not now and moment - self._receipted_at < self._config.receipt_interval_s:
+            return
+        for key, committed in list(self._owed.items()):
+            topic = Topic(committed.topic.partition, committed.topic.gateway, Lane.RECEIPT)
+            if not self._subscriber.publish(topic, self._words(committed)):
+                break
+            del self._owed[key]
+            self._receipted_at = moment
+
+    def _words(self, committed: Committed) -> bytes:
+        standing = committed.standing
+        receipt = Receipt(
+            epoch=committed.epoch.hex(),
+            committed=standing.watermark,
+            missing=standing.gaps[:_MOST_RANGES],
+            now_ms=self._clock.now_ms(),
+        )
+        return receipt.model_dump_json().encode()
+
+    def _acknowledge(self) -> None:
+        if self._batch.deliveries:
+            self._subscriber.acknowledge(self._batch.deliveries)
+            self._batch = _Batch()
+
+    def _wait_out(self, away: TransientError, stop: threading.Event) -> None:
+        """Let some time pass before the next try, keeping the broker's connection alive."""
+        held = len(self._batch.outcomes)
+        log(_log, logging.WARNING, "ingest.database.away", str(away), retry_s=self._retry_s, held_messages=held)
+        end = self._clock.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, self._config.retry_max_s)
+        while not stop.is_set() and (left := end - self._clock.monotonic()) > 0:
+            self._subscriber.turn(min(left, _IDLE_S), connect=False)
+
+    def _finish(self) -> None:
+        """Commit what was taken, unless the database is away; then it stays with the broker."""
+        try:
+            while self._batch.outcomes or self._subscriber.inbox:
+                self._round()
+            self._receipt(now=True)
+        except TransientError as away:
+            held = len(self._batch.outcomes) + len(self._subscriber.inbox)
+            log(_log, logging.WARNING, "ingest.database.away", f"stopping; {away}", left_with_broker=held)
