@@ -21,6 +21,8 @@ from hanlu.app.logfile import LogFile
 from hanlu.app.process import Command
 from hanlu.app.settings import Settings, process_environment
 from hanlu.app.supervisor import Unit
+from hanlu.app.wiring import line_ports
+from hanlu.firmware_sim.yanling import demo_county
 
 __all__ = ["Composition", "compose", "listeners", "units"]
 
@@ -52,6 +54,9 @@ def listeners(settings: Settings, roles: Sequence[str]) -> list[Listener]:
         found.append(Listener("127.0.0.1", settings.broker.port, "broker.port"))
     if settings.chain.url is None and settings.chain.enabled:
         found.append(Listener("127.0.0.1", settings.chain.port, "chain.port"))
+    if "gateway" in roles:
+        ports = line_ports(settings, demo_county()).values()
+        found += [Listener("127.0.0.1", port, "gateway.line_port") for port in ports]
     return found
 
 
@@ -67,7 +72,9 @@ def compose(settings: Settings, say: Callable[[str], None], stop: threading.Even
     folder = settings.data.folder
     work = Work(say=say, stop=stop)
     postgres = EmbeddedPostgres(folder / "postgres", settings.database) if settings.database.url is None else None
-    broker = EmbeddedBroker(folder / "broker", settings.broker) if settings.broker.url is None else None
+    broker = (
+        EmbeddedBroker(folder / "broker", settings.broker, _gateway_codes()) if settings.broker.url is None else None
+    )
     wanted = settings.chain.enabled and settings.chain.url is None
     chain = EmbeddedChain(folder / "chain", settings.chain) if wanted else None
     chain_off = "" if settings.chain.enabled else "chain.enabled is false"
@@ -86,7 +93,11 @@ def compose(settings: Settings, say: Callable[[str], None], stop: threading.Even
     if broker:
         values["broker"] = {"url": broker.url}
     if chain:
-        values["chain"] = {"url": chain.url, "key_file": settings.chain.key_file or chain.key_file}
+        values["chain"] = {
+            "url": chain.url,
+            "key_file": settings.chain.key_file or chain.key_file,
+            "embedded": True,
+        }
     elif chain_off:
         values["chain"] = {"enabled": False}
     return Composition(
@@ -139,6 +150,10 @@ def _hanlu(settings_file: Path, *words_and_fd: Any) -> Command:
     argv = [sys.executable, "-P", "-m", "hanlu.app", *words, "--config", str(settings_file)]
     argv += ["--notify-fd", str(notify_fd)]
     return Command(argv=tuple(argv), env=process_environment() | {"PYTHONUNBUFFERED": "1"})
+
+
+def _gateway_codes() -> tuple[str, ...]:
+    return tuple(gateway.code for gateway in demo_county().gateways)
 
 
 def _external(what: str, url: str | None) -> str:

@@ -36,7 +36,7 @@ class Credential:
 
 Step = Callable[[Settings], list[Credential]]
 
-STEPS: tuple[str, ...] = ()
+STEPS: tuple[str, ...] = ("hanlu.app.demo:first_start",)
 """`module:function` of each step, in order."""
 
 

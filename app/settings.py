@@ -25,6 +25,7 @@ __all__ = [
     "ChainSettings",
     "DataSettings",
     "DatabaseSettings",
+    "GatewaySettings",
     "LogSettings",
     "Settings",
     "SupervisorSettings",
@@ -129,9 +130,21 @@ class ChainSettings(Section):
     state_interval_s: int = Field(
         5, ge=1, le=3600, description="Embedded chain: seconds between writes of its state file."
     )
+    embedded: bool = Field(
+        False, description="Set by `hanlu up`: the chain at the URL is its own trial chain, whose accounts it may fill."
+    )
+    anchor_every_s: float = Field(60.0, ge=0, description="Least time between two anchors, seconds.")
     key_file: Path | None = Field(
         None,
         description="File with the sender's private key (hex); none = made by the embedded chain, 0600, data folder.",
+    )
+
+
+class GatewaySettings(Section):
+    """The gateways of the simulated county, which run on this machine; real ones have settings of their own."""
+
+    line_port: Port = Field(
+        8060, description="TCP port of the first gateway's device driver, loopback only; the others follow it."
     )
 
 
@@ -164,6 +177,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     chain: ChainSettings = Field(default_factory=ChainSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

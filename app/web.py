@@ -203,9 +203,12 @@ def _demand_database(pools: Mapping[str, Pool]) -> None:
 
 
 def _options(settings: Settings, room: str) -> Mapping[str, Any]:
-    """Return the section of settings that has a room's name, where there is one."""
-    section = getattr(settings, room, None)
-    return {} if section is None else section.model_dump()
+    """Return what a room's pages are told; each room documents its own."""
+    chain = settings.chain
+    told: dict[str, Mapping[str, Any]] = {
+        "trace": {"chain_url": chain.url if chain.enabled else None},
+    }
+    return told.get(room, {})
 
 
 def _secure(settings: Settings) -> bool:
