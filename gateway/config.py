@@ -56,9 +56,6 @@ class UplinkConfig(_Section):
     receipt_timeout_max_s: float = Field(
         default=300.0, gt=0, le=86_400, description="seconds the time-out above may double up to"
     )
-    repeat_after_s: float = Field(
-        default=2.0, gt=0, le=600, description="seconds a message may be on its way before `missing` means lost"
-    )
     reconnect_min_s: float = Field(default=0.5, gt=0, le=60, description="seconds before the first new try to connect")
     reconnect_max_s: float = Field(default=60.0, gt=0, le=3_600, description="seconds between tries at most")
 

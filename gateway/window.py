@@ -12,15 +12,19 @@ left. The cursors, and not a list of messages, are the state: memory does not gr
 Three things move the cursors back, all by calling `_rewind`, because recovery is the same as a new connection: a
 connection (`connected`), a time without progress (`overdue`, then `resend_all`, with doubling patience), and messages
 that grew old before they could go live (`demote`). A repetition is harmless (the platform knows epoch and seq); a gap
-never is. A receipt's `missing` is believed only for messages sent at least `repeat_after_s` ago: younger ones are still
-on their way.
+never is.
+
+A receipt's `missing` also names what is still on its way, so it is believed only for what was overtaken: links and
+brokers keep the order, hence a message is lost when one sent after it has arrived. What counts as arrived is a seq the
+receipt commits or names as the end of a gap, provided it was sent but once (else it may be the earlier sending that
+arrived: Karn's rule for TCP). What this cannot see, the time-out finds.
 
 In order (`in_order`): a replay is judged in its own time, so nothing may overtake; everything is one lane.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +42,9 @@ _PAGE: Final = 50
 """Messages handed out at once: what is read from the spool into memory."""
 _MAX_REPEATS: Final = 100
 """Ranges remembered for repetition, as many as one receipt may name."""
+
+_MAX_FLIGHT: Final = 10_000
+"""Messages on the way that are remembered one by one; what is beyond is left to the time-out."""
 
 
 class Flow(Enum):
@@ -70,7 +77,8 @@ class Window:
         self.live_start = self.live_next = _NEVER
         self._quiet = 0  # live messages since the platform last spoke
         self._repeats: list[tuple[int, int]] = []
-        self._sent_at: OrderedDict[int, float] = OrderedDict()  # only the last `repeat_after_s`
+        self._flight: OrderedDict[int, bool] = OrderedDict()  # on the way, in the order sent; True: sent but once
+        self._once_from = committed + 1
         self._waiting_since: float | None = None
         self._patience_s = config.receipt_timeout_s
 
@@ -85,7 +93,9 @@ class Window:
             now: monotonic seconds.
         """
         self._rewind(head + 1 if birth is None else birth)
+        self._once_from = head + 1  # an earlier process may have sent anything up to here
         if birth is not None:
+            self._flight[birth] = True
             if not self._in_order:
                 self.live_next = birth + 1
             elif self.backlog_next == birth:
@@ -104,15 +114,15 @@ class Window:
                 self.live_next = max(self.live_next, committed + 1)
             self._patience_s = self._config.receipt_timeout_s
             self._waiting_since = now if self._outstanding() else None
-        self._forget(now)
-        young = sorted(self._sent_at)
-        for first, last in missing:
-            self._repeat(first, last, young)
+        self._settle([(first, last) for first, last in missing if first <= last])
         return advanced
 
     def repeat(self, first: int, last: int) -> None:
-        """Ask for `first` to `last` to go again, as far as they were sent and are not on their way just now."""
-        self._repeat(first, last, sorted(self._sent_at))
+        """Make `first` to `last` go again, as far as they were sent and are not receipted."""
+        for start, end in ((self.committed + 1, self.backlog_next - 1), (self.live_start, self.live_next - 1)):
+            low, high = max(first, start, self.committed + 1), min(last, end)
+            if low <= high:
+                self._queue(low, high)
 
     def next_send(self, head: int, now: float, room: int) -> Send | None:
         """Return what may go now, live before repeats before backlog, or None.
@@ -146,10 +156,11 @@ class Window:
                 self.backlog_next = send.last + 1
             else:
                 self._repeats[0] = (send.last + 1, self._repeats[0][1])
-        self._forget(now)
         for seq in range(send.first, send.last + 1):
-            self._sent_at[seq] = now
-            self._sent_at.move_to_end(seq)
+            self._flight.pop(seq, None)
+            self._flight[seq] = send.flow is not Flow.REPEAT and seq >= self._once_from
+        while len(self._flight) > _MAX_FLIGHT:
+            self._flight.popitem(last=False)
         if self._waiting_since is None:
             self._waiting_since = now
 
@@ -167,6 +178,7 @@ class Window:
 
     def resend_all(self, now: float) -> None:
         """Send again all that is not receipted, oldest first, and be twice as patient the next time."""
+        self._once_from = self.backlog_next if self._in_order else self.live_next
         self._rewind(self.live_next)
         self._patience_s = min(self._patience_s * 2, self._config.receipt_timeout_max_s)
         self._waiting_since = now
@@ -182,15 +194,16 @@ class Window:
             waits.append(max(0.0, self._waiting_since + self._patience_s - now))
         return min(waits, default=None)
 
-    def _repeat(self, first: int, last: int, young: Sequence[int]) -> None:
-        """Queue the old part of a missing range, up to the first seq of it that is still on its way."""
-        for start, end in ((self.committed + 1, self.backlog_next - 1), (self.live_start, self.live_next - 1)):
-            low, high = max(first, start, self.committed + 1), min(last, end)
-            at = bisect_left(young, low)
-            if at < len(young):
-                high = min(high, young[at] - 1)
-            if low <= high:
-                self._queue(low, high)
+    def _settle(self, missing: Sequence[tuple[int, int]]) -> None:
+        """Forget what arrived and queue what was overtaken, up to the last sent of what is known to have arrived."""
+        arrived = {seq for seq in (self.committed, *(last + 1 for _, last in missing)) if self._flight.get(seq)}
+        ranges = sorted(missing)
+        while self._flight and (arrived or next(iter(self._flight)) <= self.committed):
+            seq, _ = self._flight.popitem(last=False)
+            arrived.discard(seq)
+            at = bisect_right(ranges, (seq, _NEVER)) - 1
+            if seq > self.committed and at >= 0 and seq <= ranges[at][1]:
+                self._queue(seq, seq)
 
     def _queue(self, low: int, high: int) -> None:
         for place, (first, last) in enumerate(self._repeats):
@@ -204,7 +217,7 @@ class Window:
         self.backlog_next = self.committed + 1
         self.live_start = self.live_next = _NEVER if self._in_order else live_start
         self._repeats.clear()
-        self._sent_at.clear()
+        self._flight.clear()
 
     def _outstanding(self) -> bool:
         live_sent = self.live_next > max(self.live_start, self.committed + 1)
@@ -228,12 +241,3 @@ class Window:
     def _next_backlog(self, head: int, allowed: int) -> Send | None:
         count = min(allowed, self._backlog_room(head))
         return Send(Flow.BACKLOG, self.backlog_next, self.backlog_next + count - 1) if count > 0 else None
-
-    def _forget(self, now: float) -> None:
-        """Drop send times that no longer matter; they stand in the order of sending."""
-        horizon = now - self._config.repeat_after_s
-        while self._sent_at:
-            seq, at = next(iter(self._sent_at.items()))
-            if at > horizon and seq > self.committed:
-                return
-            self._sent_at.popitem(last=False)

@@ -250,7 +250,7 @@ class Device:
 
 def quick_uplink(**changes: object) -> UplinkConfig:
     """Patience fit for a test."""
-    quick = {"receipt_timeout_s": 1.5, "repeat_after_s": 0.3, "reconnect_min_s": 0.05, "reconnect_max_s": 0.5}
+    quick = {"receipt_timeout_s": 1.5, "reconnect_min_s": 0.05, "reconnect_max_s": 0.5}
     return UplinkConfig(**quick | changes)
 
 
@@ -270,7 +270,7 @@ def edge_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeBroker
 
 
 @pytest.fixture
-def platform(edge_broker: EdgeBroker) -> Iterator[Platform]:
+def edge_platform(edge_broker: EdgeBroker) -> Iterator[Platform]:
     """A platform on partition 7 of the test's broker."""
     platform = Platform(edge_broker.url, 7)
     yield platform
