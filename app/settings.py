@@ -86,6 +86,11 @@ class DatabaseSettings(Section):
     timescaledb: Literal["auto", "off"] = Field(
         "auto", description="Embedded server only: build TimescaleDB into it where the machine can, or never."
     )
+    debian_mirror: str | None = Field(
+        None,
+        description="Embedded server only: Debian archive with TimescaleDB's source; none = the one in /etc/apt.",
+        json_schema_extra=_SECRET,
+    )
     run_as: str = Field(
         "nobody",
         description="Embedded server started by root only: the account it runs as, for PostgreSQL refuses root.",

@@ -17,7 +17,7 @@ from hanlu.app.embedded import cache
 from hanlu.app.embedded.service import ToolError, Work
 from hanlu.app.settings import cache_dir, process_environment
 
-__all__ = ["node_packages"]
+__all__ = ["fetched_packages", "node_packages"]
 
 _TIMEOUT_S = 300.0
 
@@ -28,8 +28,7 @@ def node_packages(work: Work) -> Path:
     Raises:
         ToolError: if there is neither npm nor a way to get it, or the archives cannot be fetched.
     """
-    manifests = {name: _shipped(name) for name in ("package.json", "package-lock.json")}
-    digest = hashlib.sha256(b"".join(manifests.values())).hexdigest()[:12]
+    manifests = _manifests()
 
     def make(draft: Path) -> None:
         npm = _npm(work)
@@ -41,7 +40,21 @@ def node_packages(work: Work) -> Path:
             argv, timeout_s=_TIMEOUT_S, cwd=draft, env=process_environment() | {"npm_config_update_notifier": "false"}
         )
 
-    return cache.entry(cache_dir(), f"npm-{digest}", make) / "node_modules"
+    return cache.entry(cache_dir(), _entry_name(manifests), make) / "node_modules"
+
+
+def fetched_packages() -> Path | None:
+    """Return the same folder where it has been fetched already, else None; nothing is fetched now."""
+    folder = cache_dir() / _entry_name(_manifests()) / "node_modules"
+    return folder if folder.is_dir() else None
+
+
+def _manifests() -> dict[str, bytes]:
+    return {name: _shipped(name) for name in ("package.json", "package-lock.json")}
+
+
+def _entry_name(manifests: dict[str, bytes]) -> str:
+    return f"npm-{hashlib.sha256(b''.join(manifests.values())).hexdigest()[:12]}"
 
 
 def _npm(work: Work) -> list[str]:

@@ -157,7 +157,7 @@ class EmbeddedPostgres:
             return programs(self._account, None, self._build, work)
 
     def _build(self, prefix: Path, work: Work) -> None:
-        timescaledb.build(prefix, work, self.settings.build_timeout_s)
+        timescaledb.build(prefix, work, self.settings.build_timeout_s, self.settings.debian_mirror)
 
     def _place(self) -> Path:
         """Return our folder, or for root, where the server's account cannot reach it, the place it stands for.

@@ -52,13 +52,14 @@ def missing_tools() -> str | None:
     return None
 
 
-def build(prefix: Path, work: Work, timeout_s: float = 900.0) -> None:
+def build(prefix: Path, work: Work, timeout_s: float = 900.0, mirror: str | None = None) -> None:
     """Fetch, compile and install the extension into the PostgreSQL at `prefix`.
 
     Args:
         prefix: a PostgreSQL installation with headers, writable by us.
         work: progress and interruption.
         timeout_s: for the compiler; fetching has a limit of its own.
+        mirror: base URI of a Debian archive; None for the one this machine's apt uses.
 
     Raises:
         ToolError: if anything is missing or fails; `prefix` is then in an undefined state.
@@ -70,7 +71,7 @@ def build(prefix: Path, work: Work, timeout_s: float = 900.0) -> None:
     folder.mkdir()
     try:
         work.say("fetching TimescaleDB's source (Debian, 12 MB with its index)")
-        source = _fetch(folder, work)
+        source = _fetch(folder, work, mirror or debian_mirror(_source_texts()))
         work.say("building TimescaleDB (about 15 s on two cores)")
         output = folder / "build"
         output.mkdir()
@@ -124,12 +125,11 @@ def _keyring() -> Path | None:
     return next((p for name in _KEYRINGS if (p := Path("/usr/share/keyrings") / name).is_file()), None)
 
 
-def _fetch(folder: Path, work: Work) -> Path:
+def _fetch(folder: Path, work: Work, mirror: str | None) -> Path:
     """Download and unpack the source below `folder` with an apt state of our own."""
-    mirror = debian_mirror(_source_texts())
     keyring = _keyring()
     if mirror is None or keyring is None:
-        raise ToolError("no Debian mirror in /etc/apt to fetch TimescaleDB's source from")
+        raise ToolError("no Debian mirror in /etc/apt has TimescaleDB's source; database.debian_mirror can name one")
     env = process_environment() | {"APT_CONFIG": str(_apt_configuration(folder, mirror, keyring)), "LC_ALL": "C"}
     try:
         work.run(["apt-get", "update"], timeout_s=_FETCH_TIMEOUT_S, env=env, cwd=folder)
@@ -138,7 +138,10 @@ def _fetch(folder: Path, work: Work) -> Path:
         )
     except ToolError as exc:
         # The tool's own words may hold the mirror's credentials.
-        raise ToolError("TimescaleDB's source could not be fetched from the Debian mirror in /etc/apt") from exc
+        raise ToolError(
+            "TimescaleDB's source could not be fetched from the Debian mirror in /etc/apt; "
+            "database.debian_mirror can name another"
+        ) from exc
     descriptions = list(folder.glob(f"timescaledb_{VERSION}*.dsc"))
     if len(descriptions) != 1:
         raise ToolError(f"the Debian mirror in /etc/apt does not offer TimescaleDB {VERSION}")
@@ -172,6 +175,9 @@ def _apt_configuration(folder: Path, mirror: str, keyring: Path) -> Path:
         'Dir::Etc::preferences "/dev/null";\n'
         'Dir::Etc::preferencesparts "-";\n'
         'Acquire::Languages "none";\n'
+        'Acquire::Retries "1";\n'
+        'Acquire::http::Timeout "15";\n'
+        'Acquire::https::Timeout "15";\n'
         'Acquire::IndexTargets::deb-src::Contents-dsc::DefaultEnabled "false";\n'
         f'APT::Sandbox::User "{_own_name()}";\n'
     )
