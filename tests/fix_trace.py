@@ -7,20 +7,26 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from hanlu.core.clock import from_ms
+from hanlu.core.clock import ManualClock, from_ms
 from hanlu.db.migrate import migrate
 from hanlu.db.pool import connect
 from hanlu.trace.capture import Captured, capture_document
-from hanlu.trace.config import CaptureConfig, CurveConfig
+from hanlu.trace.config import CaptureConfig, CurveConfig, FollowConfig
 from hanlu.trace.epcis.gs1_keys import check_digit
+from hanlu.trace.feed import follow_arrivals
+from hanlu.trace.log.fsck import Finding, fsck
+from hanlu.trace.log.inception import create_log, log_key
+from hanlu.trace.log.sequencer import Appended, append
 
 T0 = 1_750_000_000_000
 """2025-06-15T15:06:40Z, when everything begins, Unix milliseconds."""
@@ -232,3 +238,39 @@ def orchard(postgres_url: str) -> Iterator[Orchard]:
     """The orchard in a database of its own."""
     with new_orchard(postgres_url) as made:
         yield made
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The orchard with a log: key, clock and the calls that append and check."""
+
+    orchard: Orchard
+    key: Ed25519PrivateKey
+    clock: ManualClock
+    curve: CurveConfig
+
+    def append(self, most: int = 1000, connection: psycopg.Connection[Any] | None = None) -> Appended | None:
+        """Append what waits, on a connection of its own or on the one given."""
+        if connection is not None:
+            return append(connection, self.key, self.curve, self.clock, most)
+        with self.orchard.connect() as own:
+            return append(own, self.key, self.curve, self.clock, most)
+
+    def findings(self) -> list[Finding]:
+        """Check the whole log."""
+        with self.orchard.connect() as connection:
+            return fsck(connection)
+
+    def follow(self) -> int:
+        """Mark the curves that new arrivals belong to; return how many arrivals there were."""
+        with self.orchard.connect() as connection:
+            return follow_arrivals(connection, FollowConfig(), self.curve, self.clock)
+
+
+@pytest.fixture
+def ledger(orchard: Orchard, tmp_path: Path) -> Ledger:
+    """The orchard with a log created; pieces of curves are taken without waiting."""
+    clock = ManualClock(T0)
+    with orchard.connect() as connection:
+        create_log(connection, tmp_path / "log.key", created_by="test", now_ms=T0, origin="hanlu.example/log/1")
+    return Ledger(orchard, log_key(tmp_path / "log.key"), clock, CurveConfig(settle_s=0, grace_s=0))

@@ -10,6 +10,7 @@ itself).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ __all__ = ["Behaviour", "Captured", "LimitError", "capture_document", "capture_e
 _SQL = load_queries("hanlu.trace")
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # the escape itself, not the text backslash-u-0000
+
+MAX_NAME_BYTES = 1024
+"""Longest name of a thing or place, bytes of UTF-8: two of them must fit one entry of an index."""
 
 Behaviour = Literal["rollback", "proceed"]
 NOTIFY = "hanlu_event"
@@ -112,14 +116,26 @@ def capture_document(
 
 
 def _storable(read: ReadDocument) -> ReadDocument:
-    """Refuse what PostgreSQL cannot keep: the character U+0000, which JSON allows."""
+    """Refuse what the standard allows and the database cannot keep."""
     good, problems = [], list(read.problems)
     for number, event in enumerate(read.events):
-        if _NUL.search(canonical_bytes(event.document)):
-            problems.append(Problem(f"event[{number}]", "holds the character U+0000"))
-        else:
+        problem = _unstorable(event)
+        if problem is None:
             good.append(event)
+        else:
+            problems.append(Problem(f"event[{number}]", problem))
     return ReadDocument(tuple(good), tuple(problems))
+
+
+def _unstorable(event: CapturedEvent) -> str | None:
+    if _NUL.search(canonical_bytes(event.document)):
+        return "holds the character U+0000"
+    places = (event.read_point, event.biz_location, event.transformation_id)
+    names = [name for thing in event.things for name in (thing.uri, thing.lot_uri)]
+    names += [name for name in places if name is not None]
+    if any(len(name.encode()) > MAX_NAME_BYTES for name in names):
+        return f"names a thing or place with more than {MAX_NAME_BYTES} bytes"
+    return None
 
 
 def capture_events(
@@ -175,7 +191,7 @@ def _insert(connection: Connection, event: CapturedEvent, source: str, evidence:
         declared_error=event.declares_error,
         source=source,
         evidence=evidence,
-        document=Jsonb(event.document),
+        document=Jsonb(json.loads(canonical)),  # what the bytes say: integers beyond 2**53 are doubles there
         canonical=canonical,
     )
     if row is None:

@@ -531,3 +531,207 @@ ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at 
 -- Keep that a lot's code was printed; printing again changes nothing.
 INSERT INTO trace.label (code, lot_uri, issued_by) VALUES (%(code)s, %(lot_uri)s, %(issued_by)s)
 ON CONFLICT (code) DO NOTHING;
+
+-- name: log_insert
+-- Record the log's creation; there is one.
+INSERT INTO trace.log (origin, verifier_key, created_by, created_at)
+VALUES (%(origin)s, %(verifier_key)s, %(created_by)s, %(now)s);
+
+-- name: sequence_lock
+-- Be the only one to append until the transaction ends.
+SELECT pg_try_advisory_xact_lock(%(key)s) AS held;
+
+-- name: sequence_end
+-- Where the stored leaves end.
+SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM trace.leaf;
+
+-- name: unsequenced_take
+-- Take events out of the queue, the oldest first.
+WITH taken AS (
+    DELETE FROM trace.unsequenced
+    WHERE (event_id, lot_uri) IN (
+        SELECT event_id, lot_uri FROM trace.unsequenced ORDER BY event_id, lot_uri LIMIT %(most)s
+    )
+    RETURNING event_id, lot_uri
+)
+SELECT t.event_id, t.lot_uri, e.event_hash, e.jcs_sha256
+FROM taken AS t
+JOIN trace.event AS e USING (event_id)
+ORDER BY t.event_id, t.lot_uri;
+
+-- name: curve_take
+-- Take the pieces of curves that are ripe out of the queue: their end is past for their channel, or for the clock.
+WITH ripe AS (
+    SELECT d.lot_uri, d.channel_id, d.event_id, d.bucket_at
+    FROM trace.curve_due AS d
+    LEFT JOIN trace.custody AS c USING (lot_uri, event_id)
+    LEFT JOIN telemetry.latest_v AS l ON l.channel_id = d.channel_id
+    CROSS JOIN LATERAL (
+        SELECT least(c.to_at, d.bucket_at + make_interval(secs => %(bucket_s)s)) AS at
+    ) AS piece_end
+    WHERE d.changed_at <= %(settled)s
+        AND (
+            c.lot_uri IS NULL
+            OR l.observed_at >= piece_end.at
+            OR (piece_end.at <= %(silent)s AND coalesce(l.received_at <= %(silent)s, true))
+        )
+    ORDER BY d.changed_at
+    LIMIT %(most)s
+)
+DELETE FROM trace.curve_due AS d
+USING ripe AS r
+WHERE (d.lot_uri, d.channel_id, d.event_id, d.bucket_at) = (r.lot_uri, r.channel_id, r.event_id, r.bucket_at)
+RETURNING d.lot_uri, d.channel_id, d.event_id, d.bucket_at;
+
+-- name: curve_pieces
+-- What the log would say now about some pieces of curves, and what it said last.
+SELECT
+    w.lot_uri, w.channel_id, w.event_id, w.bucket_at, c.from_at, c.to_at, c.location, e.event_hash, p.channel, p.unit,
+    r.instants, r.figures, k.revision, k.canonical
+FROM unnest(%(lots)s::text[], %(channels)s::integer[], %(events)s::bigint[], %(buckets)s::timestamptz[])
+    AS w (lot_uri, channel_id, event_id, bucket_at)
+JOIN trace.event AS e USING (event_id)
+LEFT JOIN trace.custody AS c USING (lot_uri, event_id)
+LEFT JOIN trace.place_channel_v AS p ON p.channel_id = w.channel_id AND p.location = c.location
+LEFT JOIN LATERAL (
+    SELECT
+        array_agg((extract(epoch FROM t.observed_at) * 1000)::bigint ORDER BY t.observed_at) AS instants,
+        array_agg(t.value ORDER BY t.observed_at) AS figures
+    FROM telemetry.reading_v AS t
+    WHERE t.channel_id = p.channel_id
+        AND t.observed_at >= greatest(c.from_at, w.bucket_at)
+        AND t.observed_at < least(c.to_at, w.bucket_at + make_interval(secs => %(bucket_s)s))
+        AND t.quality < 2
+) AS r ON true
+LEFT JOIN LATERAL (
+    SELECT h.revision, h.canonical
+    FROM trace.curve_chunk AS h
+    WHERE (h.lot_uri, h.channel_id, h.event_id, h.bucket_at) = (w.lot_uri, w.channel_id, w.event_id, w.bucket_at)
+    ORDER BY h.revision DESC
+    LIMIT 1
+) AS k ON true
+ORDER BY w.bucket_at, w.lot_uri, w.channel_id, w.event_id;
+
+-- name: curve_chunk_insert
+-- Keep a piece of a curve as the log commits to it.
+INSERT INTO trace.curve_chunk
+    (lot_uri, channel_id, event_id, bucket_at, revision, from_at, to_at, point_count, canonical)
+VALUES
+    (%(lot_uri)s, %(channel_id)s, %(event_id)s, %(bucket_at)s, %(revision)s, %(from_at)s, %(to_at)s, %(point_count)s,
+    %(canonical)s)
+RETURNING curve_chunk_id;
+
+-- name: lot_ends
+-- The newest leaf of each of some lots.
+SELECT w.lot_uri, l.lot_counter, l.leaf_hash
+FROM unnest(%(lots)s::text[]) AS w (lot_uri)
+CROSS JOIN LATERAL (
+    SELECT t.lot_counter, t.leaf_hash
+    FROM trace.leaf AS t
+    WHERE t.lot_uri = w.lot_uri
+    ORDER BY t.lot_counter DESC
+    LIMIT 1
+) AS l;
+
+-- name: leaf_insert
+-- Append a leaf.
+INSERT INTO trace.leaf (leaf_index, leaf_hash, leaf, event_id, curve_chunk_id, lot_uri, lot_counter)
+VALUES (%(leaf_index)s, %(leaf_hash)s, %(leaf)s, %(event_id)s, %(curve_chunk_id)s, %(lot_uri)s, %(lot_counter)s);
+
+-- name: checkpoint_insert
+-- Keep a signed checkpoint.
+INSERT INTO trace.checkpoint (tree_size, root_hash, note, signed_at)
+VALUES (%(tree_size)s, %(root_hash)s, %(note)s, greatest(%(now)s, (SELECT max(signed_at) FROM trace.checkpoint)));
+
+-- name: cursor_read
+-- How far the room has followed a feed.
+SELECT txid::text AS txid, arrival_id FROM trace.cursor WHERE name = %(name)s;
+
+-- name: cursor_write
+-- Note how far the room has followed a feed.
+INSERT INTO trace.cursor (name, txid, arrival_id)
+VALUES (%(name)s, %(txid)s::xid8, %(arrival_id)s)
+ON CONFLICT (name) DO UPDATE SET txid = excluded.txid, arrival_id = excluded.arrival_id;
+
+-- name: event_feed_next
+-- EPCIS documents from gateways after the cursor, in the order of the feed.
+SELECT f.txid::text AS txid, f.arrival_id, g.code AS gateway, f.evidence, f.event
+FROM telemetry.event_feed AS f
+LEFT JOIN registry.gateway AS g USING (gateway_id)
+WHERE (f.txid, f.arrival_id) > (%(txid)s::xid8, %(arrival_id)s)
+ORDER BY f.txid, f.arrival_id
+LIMIT %(most)s;
+
+-- name: arrival_feed_next
+-- Arrivals after the cursor, in the order of the feed: which channels brought readings of when.
+SELECT f.txid::text AS txid, f.arrival_id, f.channel_ids, f.observed_ms
+FROM telemetry.arrival_feed AS f
+WHERE (f.txid, f.arrival_id) > (%(txid)s::xid8, %(arrival_id)s)
+ORDER BY f.txid, f.arrival_id
+LIMIT %(most)s;
+
+-- name: curve_mark
+-- Have the pieces of curves looked at that new readings belong to.
+INSERT INTO trace.curve_due (lot_uri, channel_id, event_id, bucket_at, changed_at)
+SELECT c.lot_uri, b.channel_id, c.event_id, b.bucket_at, %(now)s::timestamptz
+FROM unnest(%(channels)s::integer[], %(buckets)s::timestamptz[]) AS b (channel_id, bucket_at)
+JOIN trace.place_channel_v AS p ON p.channel_id = b.channel_id
+JOIN trace.custody AS c
+    ON c.location = p.location
+    AND c.from_at < b.bucket_at + make_interval(secs => %(bucket_s)s)
+    AND (c.to_at IS NULL OR c.to_at > b.bucket_at)
+    AND b.bucket_at < c.from_at + make_interval(days => %(most_days)s)
+ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at = excluded.changed_at
+WHERE curve_due.bucket_at + make_interval(secs => %(bucket_s)s) <= excluded.changed_at;
+
+-- name: dead_letter_insert
+-- Keep a document that breaks the standard, with the reason.
+INSERT INTO trace.dead_letter (arrival_id, at, reason, detail, body)
+VALUES (%(arrival_id)s, %(now)s, %(reason)s, %(detail)s, %(body)s)
+ON CONFLICT DO NOTHING;
+
+-- name: trouble_note
+-- Say that a loop cannot do its work now.
+INSERT INTO trace.trouble (name, since, detail)
+VALUES (%(name)s, %(now)s, %(detail)s)
+ON CONFLICT (name) DO UPDATE SET detail = excluded.detail;
+
+-- name: trouble_clear
+-- The loop works again.
+DELETE FROM trace.trouble WHERE name = %(name)s;
+
+-- name: fsck_leaves
+-- Every leaf with what it commits to, in order.
+SELECT
+    l.leaf_index, l.leaf_hash, l.leaf, l.lot_uri, l.lot_counter, e.event_hash, e.document AS shown,
+    coalesce(e.canonical, c.canonical) AS canonical
+FROM trace.leaf AS l
+LEFT JOIN trace.event AS e ON e.event_id = l.event_id
+LEFT JOIN trace.curve_chunk AS c ON c.curve_chunk_id = l.curve_chunk_id
+ORDER BY l.leaf_index;
+
+-- name: fsck_checkpoints
+-- Every checkpoint, the smallest first.
+SELECT tree_size, root_hash, note FROM trace.checkpoint ORDER BY tree_size;
+
+-- name: fsck_tiles
+-- Every tile.
+SELECT level, tile_index, hashes FROM trace.tile ORDER BY level, tile_index;
+
+-- name: fsck_forgotten
+-- Events that neither have their leaf in a lot's chain nor wait for it.
+SELECT DISTINCT t.event_id, t.lot_uri
+FROM trace.event_thing AS t
+WHERE NOT EXISTS (SELECT FROM trace.leaf AS l WHERE l.event_id = t.event_id AND l.lot_uri = t.lot_uri)
+    AND NOT EXISTS (SELECT FROM trace.unsequenced AS u WHERE u.event_id = t.event_id AND u.lot_uri = t.lot_uri)
+ORDER BY t.event_id, t.lot_uri;
+
+-- name: fsck_anchors
+-- Every anchor with its contract and its checkpoint.
+SELECT
+    a.chain_no, a.seq, a.tree_size, a.root_hash, a.prev_head, a.head, c.contract, c.genesis_head,
+    k.root_hash AS checkpoint_root
+FROM trace.anchor AS a
+JOIN trace.chain AS c USING (chain_no)
+JOIN trace.checkpoint AS k USING (tree_size)
+ORDER BY a.chain_no, a.seq;

@@ -33,8 +33,9 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import JSONBaseProvider
 from web3.types import TxParams
 
-from hanlu.core.errors import FatalError, TransientError, VerificationError
+from hanlu.core.errors import NotFoundError, TransientError, VerificationError
 from hanlu.trace.anchor.sender import Fees, Receipt
+from hanlu.trace.keys import make_secret, read_secret
 from hanlu.trace.log.merkle import EMPTY_ROOT
 from hanlu.trace.log.verify import ChainAnswer
 
@@ -131,21 +132,12 @@ def load_account(path: Path) -> LocalAccount:
     Raises:
         FatalError: The file is readable by others or holds no key.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fresh, "w", encoding="ascii") as file:
-            file.write(os.urandom(32).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    if path.stat().st_mode & 0o077:
-        raise FatalError(f"{path} can be read by others: chmod 600 it, and use a new key if others may have read it")
     try:
-        account: LocalAccount = Account.from_key(
-            bytes.fromhex(path.read_text(encoding="ascii").strip().removeprefix("0x"))
-        )
-    except ValueError as error:
-        raise FatalError(f"{path} holds no account key") from error
+        secret = read_secret(path)
+    except NotFoundError:
+        secret = os.urandom(32)
+        make_secret(path, secret)
+    account: LocalAccount = Account.from_key(secret)
     return account
 
 
