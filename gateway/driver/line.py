@@ -144,6 +144,9 @@ class LineServer:
             sock.close()
             return
         sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # Else a second answer waits until the device's kernel acknowledges the first: 40 ms and more.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(sock)
         self._connections.add(connection)
         self.counts["connections"] += 1
