@@ -246,8 +246,12 @@ class _Loop:
             return
         self._saved_s = self._time.elapsed_s()
         fresh = self._state.with_suffix(".new")
-        fresh.write_text(json.dumps({"until_ms": self._fleet.at_ms}), encoding="utf-8")
-        fresh.replace(self._state)
+        try:
+            self._state.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps({"until_ms": self._fleet.at_ms}), encoding="utf-8")
+            fresh.replace(self._state)
+        except OSError as error:  # a later start repeats more; the run itself goes on
+            log(_logger, logging.WARNING, "firmware_sim.state.unwritable", f"{self._state}: {error}")
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ def test_demo_county_is_taken_by_its_gateways_without_a_refusal(tmp_path: Path) 
 
         thread = threading.Thread(target=simulate)
         thread.start()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while (orchard.stats().produced < 8_000 or store.stats().produced < 20_000) and time.monotonic() < end:
             time.sleep(0.1)
         stop.set()

@@ -36,7 +36,7 @@ def session_with(count: int, **options: int) -> LineSession:
     return session
 
 
-def pump_until_idle(hub: LineHub, seconds: float = 10.0) -> list[tuple[str, Answer]]:
+def pump_until_idle(hub: LineHub, seconds: float = 60.0) -> list[tuple[str, Answer]]:
     answers: list[tuple[str, Answer]] = []
     end = time.monotonic() + seconds
     while any(client.session.owed for client in hub.clients.values()):
@@ -197,7 +197,7 @@ def test_gateway_that_is_away_does_not_hold_up_another() -> None:
                 "here": LineClient("here", tcp(server.host, server.port), session_with(5)),
             }
         )
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while hub.clients["here"].session.owed and time.monotonic() < end:
             hub.pump(0.05)
         assert hub.clients["here"].session.owed == 0
