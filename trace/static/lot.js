@@ -44,7 +44,7 @@ export function bareWord(step) {
 }
 
 /** Reads the anchor from the node's raw receipt; null when the receipt holds none of this contract. */
-export function anchorIn(reply, contract) {
+export function anchorOf(reply, contract) {
   const receipt = reply.receipt;
   if (!receipt || receipt.status !== "0x1") return null;
   const entry = receipt.logs.find(
@@ -65,7 +65,7 @@ async function askChain(address, anchor) {
   try {
     const answer = await fetch(`${address}?tx=${encodeURIComponent(anchor.tx)}`);
     if (!answer.ok) return null;
-    return anchorIn(await answer.json(), anchor.contract);
+    return anchorOf(await answer.json(), anchor.contract);
   } catch {
     return null;
   }
