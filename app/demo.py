@@ -8,16 +8,16 @@ random passwords. Taken at every start, it changes nothing that stands as it sho
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Final, cast, get_args
 
-from hanlu.app.datafolder import DataFolder
 from hanlu.app.first_start import Credential
 from hanlu.app.settings import Settings
+from hanlu.app.wiring import database_url, gateway_key_file
 from hanlu.core.clock import SystemClock
-from hanlu.core.errors import UsageError
 from hanlu.core.observe import log
 from hanlu.core.wire.envelope import key_id, public_bytes
 from hanlu.db.pool import Pool, open_pool
@@ -32,7 +32,7 @@ from hanlu.registry.people import NewPerson, People
 from hanlu.registry.profiles import shipped_profiles
 from hanlu.registry.store import Editor, Registry
 
-__all__ = ["first_start", "gateway_key_file", "seed"]
+__all__ = ["first_start", "seed"]
 
 LIMITS_FROM: Final = date(2025, 1, 1)
 """First day of the demo county's own limits: before the first day anybody replays data for."""
@@ -46,37 +46,32 @@ _PEOPLE: Final = (
 _logger = logging.getLogger(__name__)
 
 
-def gateway_key_file(folder: Path, gateway: str) -> Path:
-    """Return where the key of a simulated gateway lies in the data folder; the gateway role signs with the same one."""
-    return DataFolder(folder).keys / f"gateway-{gateway}.pem"
-
-
 def first_start(settings: Settings) -> list[Credential]:
     """Bring the demo county into the register and return the passwords made, none but at the first start.
 
     Raises:
         UsageError: no database is named, or a gateway's key file cannot be used.
     """
-    if settings.database.url is None:
-        raise UsageError("database.url is not set: start `hanlu up` first, or name a PostgreSQL server")
-    pool = open_pool(settings.database.url, "hanlu_registry", name="hanlu setup", max_size=2)
+    pool = open_pool(database_url(settings), "hanlu_registry", name="hanlu setup", max_size=2)
     try:
-        return seed(pool, settings.data.folder, demo_county())
+        return seed(pool, partial(gateway_key_file, settings), demo_county())
     finally:
         pool.close()
 
 
-def seed(pool: Pool, folder: Path, county: sim.County, passwords: Passwords | None = None) -> list[Credential]:
+def seed(
+    pool: Pool, key_file: Callable[[str], Path], county: sim.County, passwords: Passwords | None = None
+) -> list[Credential]:
     """Write `county` into the register and see that somebody may sign in.
 
     Args:
         pool: connections that act as `hanlu_registry`.
-        folder: data folder with the gateways' keys; absent ones are made.
+        key_file: from a gateway's code to the file of its key; absent keys are made.
         county: what to write.
         passwords: hasher with other parameters than the defaults, for tests.
     """
     with Registry(pool).editing() as editor:
-        changes = [change for change in _written(editor, county, folder) if change is not records.Change.NONE]
+        changes = [change for change in _written(editor, county, key_file) if change is not records.Change.NONE]
     log(_logger, logging.INFO, "app.demo.seed", "the demo county is in the register", changes=len(changes))
     clock = SystemClock()
     people = People(pool, clock, passwords or Passwords(), Audit(pool, clock))
@@ -86,7 +81,7 @@ def seed(pool: Pool, folder: Path, county: sim.County, passwords: Passwords | No
     return [Credential(each.login, each.password, purposes[each.login]) for each in made]
 
 
-def _written(editor: Editor, county: sim.County, folder: Path) -> Iterable[records.Change]:
+def _written(editor: Editor, county: sim.County, key_file: Callable[[str], Path]) -> Iterable[records.Change]:
     """Write everything in the order things name one another, one change each."""
     for level in county.levels:
         yield editor.put_level_name(records.LevelName(level.level, level.name_zh, level.name_en))
@@ -107,14 +102,14 @@ def _written(editor: Editor, county: sim.County, folder: Path) -> Iterable[recor
     for zone in county.zones:
         kept_zone = records.Zone(zone.code, zone.site, zone.name_zh, zone.name_en, zone.gln, zone.limit_profile)
         yield editor.put_zone(kept_zone)
-    yield from _edge(editor, county, folder)
+    yield from _edge(editor, county, key_file)
 
 
-def _edge(editor: Editor, county: sim.County, folder: Path) -> Iterable[records.Change]:
+def _edge(editor: Editor, county: sim.County, key_file: Callable[[str], Path]) -> Iterable[records.Change]:
     """Write gateways with their keys, devices and channels."""
     for gateway in county.gateways:
         yield editor.put_gateway(records.Gateway(gateway.code, gateway.site, gateway.partition))
-        public_key = public_bytes(load_or_create_key(gateway_key_file(folder, gateway.code)))
+        public_key = public_bytes(load_or_create_key(key_file(gateway.code)))
         yield editor.enrol_key(records.GatewayKey(gateway.code, key_id(public_key), public_key))
     for device in county.devices:
         yield editor.put_device(records.Device(device.gateway, device.code, device.kind, device.zone))

@@ -1,7 +1,8 @@
 """Renders the pages of all rooms in one look and language; registry/web.py states the contract.
 
-A template `alerts/console.html` is the file `alerts/templates/console.html`; `base.html` and the pages of `app`
-itself lie in `app/templates`. Every output is escaped; an undefined name is an error, never an empty place.
+A template `trace/lot.html` is the file `lot.html` in `trace/templates` or in `trace/templates/trace`; `base.html` and
+the pages of `app` itself lie in `app/templates`. Every output is escaped; an undefined name is an error, never an empty
+place.
 """
 
 from __future__ import annotations
@@ -34,23 +35,33 @@ class HtmlPages:
     """The renderer handed to every room (the `Pages` of registry/web.py)."""
 
     def __init__(
-        self, *, clock: Clock | None = None, secure: bool = False, rooms: Sequence[str] = ROOMS_WITH_PAGES
+        self,
+        *,
+        clock: Clock | None = None,
+        secure: bool = False,
+        vendor: Path | None = None,
+        rooms: Sequence[str] = ROOMS_WITH_PAGES,
     ) -> None:
         """Load texts, templates and static files of `rooms`.
 
         Args:
             clock: for ages; the machine's without one.
             secure: set the language cookie for HTTPS only.
+            vendor: folder of the chart library's files, served below `/static/vendor/`; None has none.
             rooms: packages below `hanlu`.
         """
         folders = {room: Path(str(files(f"hanlu.{room}"))) for room in rooms}
-        self.static = StaticFiles({room: folder / "static" for room, folder in folders.items()})
+        static = {room: folder / "static" for room, folder in folders.items()}
+        self.static = StaticFiles(static | ({"vendor": vendor} if vendor else {}))
         self.wording = Wording(folder / "i18n.json" for folder in folders.values())
         self._clock = clock or SystemClock()
         self._secure = secure
-        by_room = {room: FileSystemLoader(folder / "templates") for room, folder in folders.items()}
+        by_room = {
+            room: FileSystemLoader([folder / "templates" / room, folder / "templates"])
+            for room, folder in folders.items()
+        }
         self._environment = Environment(
-            loader=ChoiceLoader([by_room["app"], PrefixLoader(by_room)]),
+            loader=ChoiceLoader([FileSystemLoader(folders["app"] / "templates"), PrefixLoader(by_room)]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

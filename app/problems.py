@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -125,6 +126,7 @@ class Problems:
     def install(self, app: FastAPI) -> None:
         """Make `app` answer its errors this way."""
         app.add_exception_handler(HanluError, self._ours)
+        app.add_exception_handler(psycopg.OperationalError, self._database_away)
         app.add_exception_handler(HTTPException, self._http)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(SignInNeeded, self._sign_in)
@@ -139,6 +141,10 @@ class Problems:
         log(_logger, level, "app.request.fail", f"{type(error).__name__}: {error}", number=number)
         headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, TransientError) else None
         return self.answer(request, status, headers=headers)
+
+    def _database_away(self, request: Request, error: Exception) -> Response:
+        """A room let its driver's error through: that the database is away is nobody's mistake all the same."""
+        return self._ours(request, TransientError(f"the database is away: {error}"))
 
     def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

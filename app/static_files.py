@@ -67,6 +67,10 @@ class StaticFiles:
                 digest.update(f"{name}\0{file.etag}\n".encode())
             self._versions[room] = digest.hexdigest()[:12]
 
+    def __contains__(self, path: object) -> bool:
+        """Tell whether there is a file `path`, e.g. `app/hanlu.css`."""
+        return path in self._files
+
     def url(self, path: str) -> str:
         """Return the lasting address of `path`, e.g. `app/hanlu.css`; an unknown path is a programming error.
 

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -26,12 +27,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from hanlu.app.account import me_router, session_router
 from hanlu.app.auth import Auth
+from hanlu.app.embedded.node import fetched_packages
 from hanlu.app.front import SummaryReader, front_router
 from hanlu.app.guard import Guard
 from hanlu.app.pages import HtmlPages
 from hanlu.app.people_pages import people_router
 from hanlu.app.problems import Problems
 from hanlu.app.settings import Settings
+from hanlu.app.wiring import database_url
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError, UsageError
 from hanlu.core.observe import log
@@ -55,6 +58,9 @@ ROOM_ROUTERS: Final = (
 
 POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8}
 """Connections at most, by room."""
+
+CHART_SCRIPT: Final = "vendor/uPlot.iife.min.js"
+"""What the console draws live trends with, as a static file."""
 
 GZIP_LEVEL: Final = 5
 """Pages are small and made for one reader: a higher level costs more than it saves."""
@@ -117,15 +123,14 @@ def create_app(
 
 
 def _shared(settings: Settings, clock: Clock, sign_in: SignInSettings, passwords: Passwords | None) -> _Shared:
-    if settings.database.url is None:
-        raise UsageError("the web pages need a database: start them with `hanlu up`, or set database.url")
+    url = database_url(settings)
     pools = {
-        room: open_pool(settings.database.url, f"hanlu_{room}", name=f"hanlu web {room}", max_size=size)
+        room: open_pool(url, f"hanlu_{room}", name=f"hanlu web {room}", max_size=size)
         for room, size in POOL_SIZE.items()
     }
     passwords = passwords or Passwords(at_once=sign_in.hashing_at_once)
     audit = Audit(pools["registry"], clock)
-    pages = HtmlPages(clock=clock, secure=_secure(settings))
+    pages = HtmlPages(clock=clock, secure=_secure(settings), vendor=_chart_library())
     sessions = SignIn(pools["registry"], clock, sign_in, passwords, audit)
     return _Shared(
         pools=pools,
@@ -158,7 +163,7 @@ def _mount(app: FastAPI, settings: Settings, shared: _Shared) -> None:
             require=auth.require,
             audit=shared.audit.write,
             public_url=settings.web.base_url,
-            options=_options(settings, room),
+            options=_options(settings, pages)[room],
         )
         app.include_router(importlib.import_module(module).router(web))
 
@@ -197,18 +202,22 @@ def _demand_database(pools: Mapping[str, Pool]) -> None:
     """
     for room, pool in pools.items():
         with translated(), pool.connection(timeout=2.0) as connection:
-            row = connection.execute("SELECT count(*) FROM hanlu.migration").fetchone()
-        if row is None or row[0] == 0:
-            raise TransientError(f"the database of {room} is not set up")
+            row = connection.execute("SELECT to_regclass('registry.level_name')").fetchone()
+        if row is None or row[0] is None:
+            raise TransientError(f"the database of {room} is not set up: run `hanlu setup`")
 
 
-def _options(settings: Settings, room: str) -> Mapping[str, Any]:
-    """Return what a room's pages are told; each room documents its own."""
-    chain = settings.chain
-    told: dict[str, Mapping[str, Any]] = {
-        "trace": {"chain_url": chain.url if chain.enabled else None},
-    }
-    return told.get(room, {})
+def _options(settings: Settings, pages: HtmlPages) -> Mapping[str, Mapping[str, Any]]:
+    """Return what each room is told beside the common things."""
+    chain_url = settings.chain.url if settings.chain.enabled else None
+    return {"alerts": {"uplot": CHART_SCRIPT in pages.static}, "trace": {"chain_url": chain_url}}
+
+
+def _chart_library() -> Path | None:
+    """Return the folder of uPlot's files where `hanlu up` has fetched them; without it trends are pictures."""
+    packages = fetched_packages()
+    folder = packages / "uplot" / "dist" if packages else None
+    return folder if folder and folder.is_dir() else None
 
 
 def _secure(settings: Settings) -> bool:

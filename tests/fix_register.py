@@ -50,6 +50,10 @@ class Template:
     passwords: dict[str, str]
     keys: Path
 
+    def key_file(self, gateway: str) -> Path:
+        """Return the file of a gateway's key."""
+        return self.keys / f"{gateway}.pem"
+
 
 @dataclass(frozen=True, slots=True)
 class Register:
@@ -100,7 +104,7 @@ def register_template(plain_server: PostgresServer, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("register")
     pool = open_pool(url, "hanlu_registry", name="tests", max_size=2)
     try:
-        made = seed(pool, folder, demo_county(), Passwords(**QUICK))
+        made = seed(pool, lambda code: folder / f"{code}.pem", demo_county(), Passwords(**QUICK))
     finally:
         pool.close()
     return Template(plain_server.url, name, {each.login: each.password for each in made}, folder)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
-from fix_register import Register, Template
+from fix_register import QUICK, Register, Template
 
-from hanlu.app.demo import gateway_key_file, seed
+from hanlu.app.demo import seed
 from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.core.wire.envelope import key_id, public_bytes
 from hanlu.firmware_sim.yanling import demo_county
@@ -41,7 +41,7 @@ def everything(register: Register) -> dict[str, list[tuple[object, ...]]]:
 
 def test_seeding_again_changes_nothing(register: Register, register_template: Template):
     before = everything(register)
-    made = seed(register.pool, register_template.keys, demo_county(), Passwords(time_cost=1, memory_kib=64, lanes=1))
+    made = seed(register.pool, register_template.key_file, demo_county(), Passwords(**QUICK))
     assert made == []
     assert everything(register) == before
 
@@ -61,7 +61,7 @@ def test_gateways_are_enrolled_with_the_keys_they_sign_with(register: Register, 
     )
     assert len(rows) == len(demo_county().gateways)
     for code, kid, public_key in rows:
-        ours = public_bytes(load_or_create_key(gateway_key_file(register_template.keys, code)))
+        ours = public_bytes(load_or_create_key(register_template.key_file(code)))
         assert (bytes(kid), bytes(public_key)) == (key_id(ours), ours)
 
 
