@@ -141,8 +141,15 @@ FROM registry.channel_v
 WHERE starts_with(organisation_path, %(scope)s) AND zone IS NOT NULL
 ORDER BY code
 
+-- name: console_zones
+-- Codes of the zones, in the order of the overview.
+SELECT DISTINCT site, zone
+FROM registry.channel_v
+WHERE starts_with(organisation_path, %(scope)s) AND zone IS NOT NULL AND (%(site)s::text IS NULL OR site = %(site)s)
+ORDER BY site, zone
+
 -- name: console_channels
--- Channels of the zones with their newest reading and the state of the link, of one site or zone or of all.
+-- Channels of some zones with their newest reading and the state of the link.
 SELECT
     c.channel_id, c.metric, c.unit, c.period_s, c.low, c.high, c.limit_profile, c.no_data_s,
     c.zone, c.zone_zh, c.zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway,
@@ -153,9 +160,7 @@ FROM registry.channel_v AS c
 LEFT JOIN telemetry.latest_v AS l USING (channel_id)
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
-    AND c.zone IS NOT NULL
-    AND (%(site)s::text IS NULL OR c.site = %(site)s)
-    AND (%(zone)s::text IS NULL OR c.zone = %(zone)s)
+    AND c.zone = ANY(%(zones)s::text[])
 ORDER BY c.site, c.zone, c.channel_id
 
 -- name: console_sparks
@@ -190,6 +195,7 @@ SELECT
     ) AS standing,
     count(*) AS gateways,
     count(*) FILTER (WHERE k.online) AS online,
+    (extract(epoch FROM max(k.last_seen_at)) * 1000)::bigint AS heard_ms,
     coalesce(sum(a.produced), 0)::bigint AS produced,
     coalesce(sum(a.stored), 0)::bigint AS stored,
     coalesce(sum(a.duplicate), 0)::bigint AS duplicate,
@@ -262,7 +268,7 @@ ORDER BY newest_ms DESC
 LIMIT 100
 
 -- name: console_alarms
--- Alarms for the list: those that call first, then by priority, then the newest.
+-- Alarms for the list: unacknowledged first, those that still stand before all, then by priority, then the newest.
 SELECT
     a.alarm_id, a.channel_id, a.kind, a.priority, a.process_state, a.suppression_state, a.limit_value, a.peak,
     (extract(epoch FROM a.exceeded_at) * 1000)::bigint AS exceeded_ms,
@@ -278,13 +284,12 @@ JOIN registry.channel_v AS c USING (channel_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
     AND (%(alarm_id)s::bigint IS NULL OR a.alarm_id = %(alarm_id)s)
     AND (%(site)s::text IS NULL OR c.site = %(site)s)
-    AND (%(zone)s::text IS NULL OR c.zone = %(zone)s)
+    AND (%(zones)s::text[] IS NULL OR c.zone = ANY(%(zones)s))
     AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
     AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)
     AND (%(to_at)s::timestamptz IS NULL OR a.exceeded_at <= %(to_at)s)
 ORDER BY
-    a.process_state NOT IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED'),
-    a.process_state = 'NORMAL',
+    array_position(ARRAY['UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED', 'ACKNOWLEDGED', 'NORMAL'], a.process_state),
     a.priority,
     a.raised_at DESC,
     a.alarm_id DESC

@@ -1,0 +1,123 @@
+"""The console in the real look, on the small county, without sign-in: the person is whoever the test says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from fix_alerts import SCOPE, County
+from fix_services import free_port
+from starlette.responses import FileResponse
+
+from hanlu.alerts.console import router
+from hanlu.app.guard import Guard
+from hanlu.app.pages import HtmlPages
+from hanlu.app.problems import Problems
+from hanlu.core.clock import SystemClock
+from hanlu.core.errors import PermissionDeniedError
+from hanlu.db.pool import open_pool
+from hanlu.registry.access import Person, Role
+from hanlu.registry.web import RoomWeb
+
+
+def operator(scope: str = SCOPE, login: str = "li", roles: frozenset[Role] = frozenset({Role.OPERATOR})) -> Person:
+    """Return somebody who is signed in."""
+    return Person(1, login, "李操作", roles, scope, "the-csrf-token")
+
+
+@dataclass(slots=True)
+class Site:
+    """The console's application.
+
+    Attributes:
+        app: to be served or asked directly.
+        person: who is signed in; a test may change it.
+        audit: what was written to the audit.
+        stopping: set it to end the streams.
+    """
+
+    app: FastAPI
+    person: Person = field(default_factory=operator)
+    audit: list[tuple[Any, ...]] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def console_site(county: County, **options: Any) -> Iterator[Site]:
+    """Make the application over a county; `vendor` is a folder with uPlot's files."""
+    vendor: Path | None = options.pop("vendor", None)
+    site = Site(FastAPI())
+    pages = HtmlPages(rooms=("app", "alerts"))
+    problems = Problems(pages)
+    problems.install(site.app)
+
+    def require(*roles: Role) -> Callable[[Request], Person]:
+        def signed_in(request: Request) -> Person:
+            if not any(site.person.has(role) for role in roles):
+                raise PermissionDeniedError("app.role")
+            request.state.person = site.person
+            return site.person
+
+        return signed_in
+
+    def audit(person_id: int | None, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        site.audit.append((person_id, action, subject, dict(detail)))
+
+    pool = open_pool(county.url, "hanlu_alerts", name="test console", max_size=8)
+    web = RoomWeb(
+        pool=pool,
+        clock=SystemClock(),
+        pages=pages,
+        require=require,
+        audit=audit,
+        public_url="http://127.0.0.1",
+        options={"stopping": site.stopping, "uplot": vendor is not None, **options},
+    )
+    if vendor is not None:
+
+        @site.app.get("/static/vendor/{name}")
+        def vendor_file(name: str) -> FileResponse:
+            return FileResponse(vendor / name)
+
+    site.app.add_route("/static/{path:path}", lambda request: pages.static.respond(request, request.path_params["path"]))
+    site.app.include_router(router(web))
+    site.app.add_middleware(Guard, problems=problems, hosts={"127.0.0.1", "testserver"}, secure=False)
+    try:
+        yield site
+    finally:
+        site.stopping.set()
+        pool.close()
+
+
+@contextmanager
+def served(site: Site) -> Iterator[str]:
+    """Serve an application on a free port of this machine and yield its address."""
+    port = free_port()
+    config = uvicorn.Config(site.app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        site.stopping.set()
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def console(county: County) -> Iterator[Site]:
+    """The console over the county."""
+    with console_site(county, stream_tick_s=0.5) as site:
+        yield site
