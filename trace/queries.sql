@@ -111,12 +111,12 @@ UPDATE trace.anchor
 SET state = 'sent', sent_at = NULL, mined_tx = NULL, block_number = NULL, block_hash = NULL, mined_at = NULL, final_at = NULL
 WHERE chain_no = %(chain_no)s AND seq >= %(seq)s;
 
--- name: anchor_lock
--- Be the chain's only writer, for this session.
+-- name: writer_lock
+-- Be the only one at some work, for this session.
 SELECT pg_try_advisory_lock(%(key)s) AS held;
 
--- name: anchor_unlock
--- Let another process write to the chain.
+-- name: writer_unlock
+-- Let another process do the work.
 SELECT pg_advisory_unlock(%(key)s);
 
 -- name: log_identity
@@ -735,3 +735,56 @@ FROM trace.anchor AS a
 JOIN trace.chain AS c USING (chain_no)
 JOIN trace.checkpoint AS k USING (tree_size)
 ORDER BY a.chain_no, a.seq;
+
+-- name: capture_job_insert
+-- Keep what became of a capture.
+INSERT INTO trace.capture_job (capture_id, source, behaviour, created_at, finished_at, success, captured, duplicate, errors)
+VALUES
+    (%(capture_id)s, %(source)s, %(behaviour)s, %(created_at)s, %(finished_at)s, %(success)s, %(captured)s,
+    %(duplicate)s, %(errors)s);
+
+-- name: capture_job
+-- What became of a capture.
+SELECT capture_id, source, behaviour, created_at, finished_at, success, captured, duplicate, errors
+FROM trace.capture_job
+WHERE capture_id = %(capture_id)s;
+
+-- name: events_page
+-- Events in the order of time, after a place in that order.
+SELECT e.event_id, e.event_time, e.canonical
+FROM trace.event AS e
+WHERE (e.event_time, e.event_id) > (%(after_time)s, %(after_id)s)
+    AND (%(event_types)s::text[] IS NULL OR e.event_type = ANY(%(event_types)s))
+    AND (%(biz_steps)s::text[] IS NULL OR e.biz_step = ANY(%(biz_steps)s))
+    AND (%(from_time)s::timestamptz IS NULL OR e.event_time >= %(from_time)s)
+    AND (%(to_time)s::timestamptz IS NULL OR e.event_time < %(to_time)s)
+ORDER BY e.event_time, e.event_id
+LIMIT %(most)s;
+
+-- name: events_page_of_things
+-- Events that name certain things in certain roles, in the order of time, after a place in that order.
+WITH named AS (
+    SELECT t.event_id
+    FROM unnest(%(numbers)s::integer[], %(roles)s::text[], %(uris)s::text[]) AS w (number, role, uri)
+    JOIN trace.event_thing AS t ON t.uri = w.uri AND t.role = w.role
+    GROUP BY t.event_id
+    HAVING count(DISTINCT w.number) = %(criteria)s
+)
+SELECT e.event_id, e.event_time, e.canonical
+FROM named
+JOIN trace.event AS e USING (event_id)
+WHERE (e.event_time, e.event_id) > (%(after_time)s, %(after_id)s)
+    AND (%(event_types)s::text[] IS NULL OR e.event_type = ANY(%(event_types)s))
+    AND (%(biz_steps)s::text[] IS NULL OR e.biz_step = ANY(%(biz_steps)s))
+    AND (%(from_time)s::timestamptz IS NULL OR e.event_time >= %(from_time)s)
+    AND (%(to_time)s::timestamptz IS NULL OR e.event_time < %(to_time)s)
+ORDER BY e.event_time, e.event_id
+LIMIT %(most)s;
+
+-- name: events_called
+-- The event with an identifier or hash, and the declaration that takes it back.
+SELECT e.event_id, e.event_time, e.canonical
+FROM trace.event AS e
+WHERE e.event_hash = %(name)s OR e.document ->> 'eventID' = %(name)s
+ORDER BY e.event_time, e.event_id
+LIMIT %(most)s;

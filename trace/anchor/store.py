@@ -65,11 +65,11 @@ class AnchorStore:
 
     def lock(self) -> bool:
         """Become the only sender until `unlock` or the connection's end; False when another is at work."""
-        return bool(self._rows("anchor_lock", key=_LOCK)[0]["held"])
+        return bool(self._rows("writer_lock", key=_LOCK)[0]["held"])
 
     def unlock(self) -> None:
         """Let another become the sender."""
-        self._connection.execute(_SQL["anchor_unlock"], {"key": _LOCK})
+        self._connection.execute(_SQL["writer_unlock"], {"key": _LOCK})
 
     def origin(self) -> str | None:
         """Return the origin of this database's log, or None before its creation."""

@@ -35,6 +35,7 @@ COMMENT ON COLUMN trace.event.declared_error IS
 COMMENT ON COLUMN trace.event.canonical IS 'RFC 8785 bytes of the event as captured: what jcs_sha256 and the proof are over.';
 COMMENT ON COLUMN trace.event.source IS 'How it came: gateway:<code>, rest:<login>, simulator';
 CREATE INDEX event_by_time ON trace.event (event_time, event_id);
+CREATE INDEX event_by_name ON trace.event ((document ->> 'eventID'));
 CREATE INDEX event_by_transformation ON trace.event (transformation_id) WHERE transformation_id IS NOT NULL;
 
 CREATE TABLE trace.event_thing (
