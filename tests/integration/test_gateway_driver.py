@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_gateway import START_MS, Device
 
 from hanlu.core.clock import ManualClock
-from hanlu.core.errors import TransientError, UsageError
+from hanlu.core.errors import FatalError, TransientError, UsageError
 from hanlu.core.reading import Reading
 from hanlu.core.senml import decode_json
 from hanlu.core.wire.envelope import ContentType, open_envelope
-from hanlu.gateway.config import LineConfig
+from hanlu.gateway.config import BrokerConfig, GatewayConfig, LineConfig
 from hanlu.gateway.driver.line import LineServer
 from hanlu.gateway.packing import Packing
+from hanlu.gateway.service import run
 from hanlu.gateway.spool import Spool
 
 
@@ -200,3 +201,54 @@ def test_socket_file_left_by_a_crash_is_taken_over_and_a_living_one_is_not(tmp_p
         device.settle()
         with pytest.raises(UsageError, match="another process"):
             LineServer(LineConfig(listen=address), bench.spool, Packing(), ManualClock(), bench.committed)
+
+
+def test_more_devices_than_allowed_are_turned_away_and_counted(tmp_path):
+    bench = Bench(tmp_path, "127.0.0.1:0", 1 << 30)
+    bench.server.close()
+    config = LineConfig(max_connections=2)
+    bench.server = LineServer(config, bench.spool, Packing(), ManualClock(), bench.committed)
+    thread = threading.Thread(target=bench.server.run)
+    thread.start()
+    host, _, port = bench.server.address.rpartition(":")
+    socks = [socket.create_connection((host, int(port)), timeout=5) for _ in range(3)]
+    assert socks[2].recv(10) == b""
+    socks[1].sendall(b"{}\n")
+    assert json.loads(socks[1].recv(1_000))["error"] == "foreign_schema"
+    for sock in socks:
+        sock.close()
+    bench.server.stop()
+    thread.join(5)
+    assert bench.server.counts["too_many_connections"] == 1
+    bench.spool.close()
+
+
+def test_gateway_whose_spool_turns_out_damaged_ends_with_the_cause_and_answers_nobody(tmp_path, monkeypatch):
+    config = GatewayConfig(
+        code="gw-1", partition=1, data_dir=tmp_path / "gw-1", line=LineConfig(listen=f"unix:{tmp_path}/line.sock"),
+        broker=BrokerConfig(port=1),
+    )  # fmt: skip
+    ready, failures = threading.Event(), []
+
+    def serve() -> None:
+        try:
+            run(config, threading.Event(), ready.set)
+        except FatalError as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert ready.wait(5)
+
+    def damaged(*_args: object) -> range:
+        raise FatalError("the spool is damaged: page 7")
+
+    monkeypatch.setattr(Spool, "append", damaged)
+    device = Device(config.line.listen)
+    device.send_readings(readings(1))
+    with pytest.raises(AssertionError, match="unanswered"):
+        device.settle(1.0)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert failures == ["gateway gw-1 failed: the spool is damaged: page 7"]
+    assert device.acked == {}
