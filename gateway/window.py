@@ -9,10 +9,9 @@ Theory of operation. Every seq from `committed + 1` to the spool's head waits fo
 What is appended while connected is live and goes first; what was pending before goes oldest first, with what room is
 left. The cursors, and not a list of messages, are the state: memory does not grow with the backlog.
 
-Three things move the cursors back, all by calling `_rewind`, because recovery is the same as a new connection: a
-connection (`connected`), a time without progress (`overdue`, then `resend_all`, with doubling patience), and messages
-that grew old before they could go live (`demote`). A repetition is harmless (the platform knows epoch and seq); a gap
-never is.
+A connection (`connected`) and a time without progress (`overdue`, then `resend_all`, with doubling patience) both move
+the cursors back by `_rewind`: recovery is the same as a new connection. Messages that grew old before they could go
+live become backlog (`demote`). A repetition is harmless (the platform knows epoch and seq); a gap never is.
 
 A receipt's `missing` also names what is still on its way, so it is believed only for what was overtaken: links and
 brokers keep the order, hence a message is lost when one sent after it has arrived. What counts as arrived is a seq the
