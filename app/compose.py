@@ -89,7 +89,7 @@ def compose(settings: Settings, say: Callable[[str], None], stop: threading.Even
                 chain, chain_off = None, str(exc)
     values: dict[str, dict[str, Any]] = {"data": {"folder": folder}}
     if postgres:
-        values["database"] = {"url": postgres.url}
+        values["database"] = {"url": postgres.url, "embedded": True}
     if broker:
         values["broker"] = {"url": broker.url}
     if chain:

@@ -36,7 +36,7 @@ class Credential:
 
 Step = Callable[[Settings], list[Credential]]
 
-STEPS: tuple[str, ...] = ("hanlu.app.demo:first_start",)
+STEPS: tuple[str, ...] = ("hanlu.app.demo:first_start", "hanlu.app.log_inception:first_start")
 """`module:function` of each step, in order."""
 
 

@@ -83,6 +83,9 @@ class DatabaseSettings(Section):
         description="postgresql:// URL of an external server (15 or newer, TimescaleDB if it has it); none = embedded.",
         json_schema_extra=_SECRET,
     )
+    embedded: bool = Field(
+        False, description="Set by `hanlu up`: the database at the URL is its own, so a new one gets its log at once."
+    )
     timescaledb: Literal["auto", "off"] = Field(
         "auto", description="Embedded server only: build TimescaleDB into it where the machine can, or never."
     )
