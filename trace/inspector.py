@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
@@ -42,10 +42,10 @@ _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 def router(web: RoomWeb) -> APIRouter:
     """Return the routes below `/inspect`."""
     routes = APIRouter(prefix="/inspect", include_in_schema=False)
-    Inspector = Annotated[Person, Depends(web.require(Role.INSPECTOR))]  # noqa: N806 - a type
+    inspector = Depends(web.require(Role.INSPECTOR))
 
     @routes.get("")
-    def search(request: Request, person: Inspector, q: str = "") -> Response:
+    def search(request: Request, q: str = "", person: Person = inspector) -> Response:
         sought = _code_in(q)
         with web.pool.connection() as connection:
             found = find_lots(connection, sought)
@@ -54,7 +54,7 @@ def router(web: RoomWeb) -> APIRouter:
         return web.pages.render(request, "trace/search.html", {"q": q, "found": found})
 
     @routes.get("/lot")
-    def lot(request: Request, person: Inspector, uri: str) -> Response:
+    def lot(request: Request, uri: str, person: Person = inspector) -> Response:
         link = _lot_link(uri)
         with web.pool.connection() as connection:
             context = _lot_context(web, request, connection, link)
@@ -62,7 +62,9 @@ def router(web: RoomWeb) -> APIRouter:
         return web.pages.render(request, "trace/inspect_lot.html", context)
 
     @routes.get("/export/{form}")
-    def export(request: Request, person: Inspector, form: Literal["epcis.json", "lot.xlsx"], uri: str) -> Response:
+    def export(
+        request: Request, form: Literal["epcis.json", "lot.xlsx"], uri: str, person: Person = inspector
+    ) -> Response:
         link = _lot_link(uri)
         with web.pool.connection() as connection:
             traces, journeys = _family(connection, link.canonical())
@@ -76,7 +78,7 @@ def router(web: RoomWeb) -> APIRouter:
         return _attachment(body, _XLSX, f"{link.lot}.xlsx")
 
     @routes.get("/labels")
-    def labels(request: Request, person: Inspector, uri: str, count: int = LABELS_ON_A_SHEET) -> Response:
+    def labels(request: Request, uri: str, count: int = LABELS_ON_A_SHEET, person: Person = inspector) -> Response:
         link = _lot_link(uri)
         if not 1 <= count <= 10 * LABELS_ON_A_SHEET:
             raise UsageError(f"count is 1 to {10 * LABELS_ON_A_SHEET}")
