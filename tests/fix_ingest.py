@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from psycopg.conninfo import make_conninfo
 
 from hanlu.core.clock import from_ms
 from hanlu.db.migrate import migrate
+from hanlu.ingest.config import IngestConfig
+from hanlu.ingest.service import run
 
 if TYPE_CHECKING:
     from fix_services import PostgresServer
@@ -149,6 +152,31 @@ def fresh_platform(admin_url: str) -> Iterator[Platform]:
     finally:
         with psycopg.connect(admin_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def working(config: IngestConfig, platform: Platform) -> Iterator[None]:
+    """Run a worker for the time of the block; whatever ended it early fails the test."""
+    stop, ready, faults = threading.Event(), threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            run(config, platform.url, stop, ready.set)
+        except BaseException as fault:  # noqa: BLE001 - handed to the test's own thread
+            faults.append(fault)
+            ready.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert ready.wait(20), "the worker is not ready"
+        yield
+        assert not faults, faults
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not faults, faults
+    assert not thread.is_alive(), "the worker does not stop"
 
 
 @pytest.fixture

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_edge import Edge, Message, temperature
-from fix_ingest import Platform
+from fix_ingest import Platform, working
 from fix_mqtt import Client, forget_session, ingest_config, own_partition
 from fix_services import BrokerServer, wait_until
 
 from hanlu.core.senml import encode_json
 from hanlu.ingest.config import IngestConfig
-from hanlu.ingest.service import run
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
-
-
-@contextmanager
-def working(config: IngestConfig, platform: Platform) -> Iterator[None]:
-    """Run a worker for the time of the block; whatever ended it early fails the test."""
-    stop, ready, faults = threading.Event(), threading.Event(), list[BaseException]()
-
-    def work() -> None:
-        try:
-            run(config, platform.url, stop, ready.set)
-        except BaseException as fault:  # noqa: BLE001 - handed to the test's own thread
-            faults.append(fault)
-            ready.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert ready.wait(20), "the worker is not ready"
-        yield
-    finally:
-        stop.set()
-        thread.join(20)
-    assert not faults, faults
-    assert not thread.is_alive(), "the worker does not stop"
 
 
 @pytest.fixture
