@@ -18,7 +18,6 @@ __all__ = [
     "Gap",
     "Limits",
     "Point",
-    "bucket_starts",
     "build_curve",
     "thinned",
 ]
@@ -187,8 +186,3 @@ def _thin(segment: Sequence[Point], most: int) -> tuple[Point, ...]:
 
 def _value(point: Point) -> float:
     return point[1]
-
-
-def bucket_starts(from_ms: int, to_ms: int, bucket_ms: int) -> range:
-    """Return the starts of the fixed pieces of time that overlap ``[from_ms, to_ms)``; multiples of `bucket_ms`."""
-    return range(from_ms - from_ms % bucket_ms, to_ms, bucket_ms)
