@@ -1,0 +1,115 @@
+"""One gateway as a process of its own, from a configuration file: what runs on an edge computer, and under a replay.
+
+It says how it is in a small JSON file, twice a second: whoever looks after it needs no way into the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from hanlu.app.datafolder import DataFolder
+from hanlu.core.clock import Clock, SystemClock
+from hanlu.core.errors import UsageError
+from hanlu.gateway.config import GatewayConfig
+from hanlu.gateway.service import Gateway
+
+__all__ = ["EdgeStatus", "read_config", "read_status", "serve"]
+
+_STATUS_EVERY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """What a gateway's process last said.
+
+    Attributes:
+        pid: of the process.
+        at_s: monotonic seconds of the machine when it was said.
+        address: where devices connect.
+        connected: the broker has accepted the gateway.
+        head: last message in the spool, 0 for none.
+        committed: last message with a receipt.
+    """
+
+    pid: int
+    at_s: float
+    address: str
+    connected: bool
+    head: int
+    committed: int
+
+    @property
+    def pending(self) -> int:
+        """Messages without a receipt."""
+        return self.head - self.committed
+
+
+def read_config(path: Path) -> GatewayConfig:
+    """Return the gateway's configuration from a TOML file, or JSON when its name ends so.
+
+    Raises:
+        UsageError: the file cannot be read, or says what cannot be; no secret is repeated.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return GatewayConfig.model_validate(values)
+    except ValidationError as error:
+        each = error.errors(include_url=False, include_input=False)[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot read this as a gateway's configuration: {error}") from error
+
+
+def serve(
+    config: GatewayConfig,
+    status_file: Path | None,
+    stop: threading.Event,
+    ready: Callable[[], None],
+    clock: Clock | None = None,
+) -> None:
+    """Run the gateway until `stop`.
+
+    Args:
+        config: of the gateway.
+        status_file: where to say how it is; None says nothing.
+        stop: set to end it; what is in the spool stays there.
+        ready: called once, when devices are served.
+        clock: for tests; the machine's by default.
+
+    Raises:
+        HanluError: it cannot start, or FatalError when its state became unknown.
+    """
+    clock = clock or SystemClock()
+    with Gateway(config, clock) as gateway:
+        gateway.start()
+        _say(gateway, status_file, clock)
+        ready()
+        while not stop.wait(_STATUS_EVERY_S):
+            gateway.check()
+            _say(gateway, status_file, clock)
+
+
+def read_status(path: Path) -> EdgeStatus | None:
+    """Return what the gateway last said in `path`; None when it has said nothing yet."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    spool = said["spool"]
+    return EdgeStatus(said["pid"], said["at_s"], said["address"], said["connected"], spool["head"], spool["committed"])
+
+
+def _say(gateway: Gateway, path: Path | None, clock: Clock) -> None:
+    if path is not None:
+        said = {"pid": os.getpid(), "at_s": clock.monotonic()} | asdict(gateway.status())
+        DataFolder(path.parent).write(path, said)
