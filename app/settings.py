@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hanlu.core.errors import UsageError
+from hanlu.registry.config import SignInSettings
 
 __all__ = [
     "BrokerSettings",
@@ -186,6 +187,7 @@ class Settings(Section):
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     chain: ChainSettings = Field(default_factory=ChainSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    signin: SignInSettings = Field(default_factory=SignInSettings)
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
-import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -25,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse, Response
 
+from hanlu.alerts import console
 from hanlu.app.account import me_router, session_router
 from hanlu.app.auth import Auth
 from hanlu.app.embedded.node import fetched_packages
@@ -34,27 +32,22 @@ from hanlu.app.pages import HtmlPages
 from hanlu.app.people_pages import people_router
 from hanlu.app.problems import Problems
 from hanlu.app.settings import Settings
-from hanlu.app.wiring import database_url
+from hanlu.app.wiring import database_url, trace_config
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError, UsageError
-from hanlu.core.observe import log
 from hanlu.db.pool import Pool, open_pool, translated
 from hanlu.registry.audit import Audit
-from hanlu.registry.config import SignInSettings
 from hanlu.registry.passwords import Passwords
 from hanlu.registry.people import People
 from hanlu.registry.signin import SignIn
 from hanlu.registry.store import Registry
 from hanlu.registry.web import RoomWeb
+from hanlu.trace import capture_api, pages
 
 __all__ = ["ROOM_ROUTERS", "create_app", "serve"]
 
-ROOM_ROUTERS: Final = (
-    ("alerts", "hanlu.alerts.console"),
-    ("trace", "hanlu.trace.pages"),
-    ("trace", "hanlu.trace.capture_api"),
-)
-"""The rooms' pages: room, and the module whose `router(web)` makes them."""
+ROOM_ROUTERS: Final = (("alerts", console.router), ("trace", pages.router), ("trace", capture_api.router))
+"""What the rooms bring: room, and the function that makes its routes."""
 
 POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8}
 """Connections at most, by room."""
@@ -71,9 +64,6 @@ GRACEFUL_STOP_S: Final = 2
 KEEP_ALIVE_S: Final = 15
 """Seconds an idle connection is kept for the next request."""
 
-_AWAITED: Final = frozenset({"hanlu.alerts.console", "hanlu.trace.pages", "hanlu.trace.capture_api"})
-_logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
@@ -81,32 +71,33 @@ class _Shared:
 
     pools: Mapping[str, Pool]
     clock: Clock
-    pages: HtmlPages
+    renderer: HtmlPages
     problems: Problems
     auth: Auth
     people: People
     audit: Audit
+    stopping: threading.Event
 
 
 def create_app(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    sign_in: SignInSettings | None = None,
     passwords: Passwords | None = None,
+    stopping: threading.Event | None = None,
 ) -> FastAPI:
     """Return the application; its pools open now and close when it ends.
 
     Args:
         settings: of the whole program; needs `database.url`.
         clock: the machine's without one.
-        sign_in: limits of sign-in and sessions; the defaults without.
         passwords: hasher with other parameters than the defaults, for tests.
+        stopping: set when the site is about to end, so that live streams end first.
 
     Raises:
         UsageError: no database is named.
     """
-    shared = _shared(settings, clock or SystemClock(), sign_in or SignInSettings(), passwords)
+    shared = _shared(settings, clock or SystemClock(), passwords, stopping or threading.Event())
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -122,61 +113,60 @@ def create_app(
     return app
 
 
-def _shared(settings: Settings, clock: Clock, sign_in: SignInSettings, passwords: Passwords | None) -> _Shared:
+def _shared(settings: Settings, clock: Clock, passwords: Passwords | None, stopping: threading.Event) -> _Shared:
     url = database_url(settings)
     pools = {
         room: open_pool(url, f"hanlu_{room}", name=f"hanlu web {room}", max_size=size)
         for room, size in POOL_SIZE.items()
     }
-    passwords = passwords or Passwords(at_once=sign_in.hashing_at_once)
+    passwords = passwords or Passwords(at_once=settings.signin.hashing_at_once)
     audit = Audit(pools["registry"], clock)
-    pages = HtmlPages(clock=clock, secure=_secure(settings), vendor=_chart_library())
-    sessions = SignIn(pools["registry"], clock, sign_in, passwords, audit)
+    renderer = HtmlPages(clock=clock, secure=_secure(settings), vendor=_chart_library())
+    sessions = SignIn(pools["registry"], clock, settings.signin, passwords, audit)
     return _Shared(
         pools=pools,
         clock=clock,
-        pages=pages,
-        problems=Problems(pages),
+        renderer=renderer,
+        problems=Problems(renderer),
         auth=Auth(sessions, audit, clock, secure=_secure(settings)),
         people=People(pools["registry"], clock, passwords, audit),
         audit=audit,
+        stopping=stopping,
     )
 
 
 def _mount(app: FastAPI, settings: Settings, shared: _Shared) -> None:
-    pools, pages, auth = shared.pools, shared.pages, shared.auth
-    app.include_router(_service_router(pages, pools), include_in_schema=False)
+    pools, renderer, auth = shared.pools, shared.renderer, shared.auth
+    app.include_router(_service_router(renderer, pools), include_in_schema=False)
     summary = SummaryReader(pools["alerts"], pools["trace"], shared.clock)
-    app.include_router(front_router(pages, auth, summary, pools["trace"]), include_in_schema=False)
-    app.include_router(session_router(pages, auth), include_in_schema=False)
-    app.include_router(me_router(pages, auth, shared.people), include_in_schema=False)
+    app.include_router(front_router(renderer, auth, summary, pools["trace"]), include_in_schema=False)
+    app.include_router(session_router(renderer, auth), include_in_schema=False)
+    app.include_router(me_router(renderer, auth, shared.people), include_in_schema=False)
     registry = Registry(pools["registry"])
-    app.include_router(people_router(pages, auth, shared.people, registry), include_in_schema=False)
-    for room, module in ROOM_ROUTERS:
-        if module in _AWAITED and importlib.util.find_spec(module) is None:
-            log(_logger, logging.WARNING, "app.room.absent", f"{module} is not there yet", module=module)
-            continue
+    app.include_router(people_router(renderer, auth, shared.people, registry), include_in_schema=False)
+    options = _options(settings, shared)
+    for room, router in ROOM_ROUTERS:
         web = RoomWeb(
             pool=pools[room],
             clock=shared.clock,
-            pages=pages,
+            pages=renderer,
             require=auth.require,
             audit=shared.audit.write,
             public_url=settings.web.base_url,
-            options=_options(settings, pages)[room],
+            options=options[room],
         )
-        app.include_router(importlib.import_module(module).router(web))
+        app.include_router(router(web))
 
 
-def _service_router(pages: HtmlPages, pools: Mapping[str, Pool]) -> APIRouter:
+def _service_router(renderer: HtmlPages, pools: Mapping[str, Pool]) -> APIRouter:
     """Return static files and health: what is asked often and needs nobody signed in."""
     router = APIRouter()
 
     async def static(request: Request) -> Response:
-        return pages.static.respond(request, request.path_params["path"])
+        return renderer.static.respond(request, request.path_params["path"])
 
     async def icon(request: Request) -> Response:
-        return pages.static.respond(request, "app/logo.svg")
+        return renderer.static.respond(request, "app/logo.svg")
 
     # Plain routes: the framework's own would cost more than the answer (facts of serving: 3.5 times).
     router.add_route("/static/{path:path}", static, methods=["GET"])
@@ -207,10 +197,13 @@ def _demand_database(pools: Mapping[str, Pool]) -> None:
             raise TransientError(f"the database of {room} is not set up: run `hanlu setup`")
 
 
-def _options(settings: Settings, pages: HtmlPages) -> Mapping[str, Mapping[str, Any]]:
-    """Return what each room is told beside the common things."""
-    chain_url = settings.chain.url if settings.chain.enabled else None
-    return {"alerts": {"uplot": CHART_SCRIPT in pages.static}, "trace": {"chain_url": chain_url}}
+def _options(settings: Settings, shared: _Shared) -> Mapping[str, Mapping[str, Any]]:
+    """Return what each room is told beside the common things; each documents its own in its config.py."""
+    trace = trace_config(settings)
+    return {
+        "alerts": {"uplot": CHART_SCRIPT in shared.renderer.static, "stopping": shared.stopping},
+        "trace": {"chain_url": trace.anchor.url, "capture": trace.capture, "curve": trace.curve},
+    }
 
 
 def _chart_library() -> Path | None:
@@ -263,7 +256,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
     """
     listener = _listener(settings.web.host, settings.web.port)
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, stopping=stop),
         loop="uvloop",
         http="httptools",
         ws="none",

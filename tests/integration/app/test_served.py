@@ -52,8 +52,8 @@ def test_a_live_stream_does_not_hold_up_the_end(register_url: str, tmp_path: Pat
 
     create_app = web.create_app
 
-    def with_stream(settings: object) -> object:
-        app = create_app(settings)
+    def with_stream(settings: object, **more: object) -> object:
+        app = create_app(settings, **more)
 
         @app.get("/endless")
         def endless() -> StreamingResponse:
