@@ -1,0 +1,1728 @@
+-- The sum of all migrations, written by pg_dump; never edited by hand.
+
+CREATE SCHEMA alerts;
+
+COMMENT ON SCHEMA alerts IS 'Alarms and their journal; written only by hanlu_alerts.';
+
+CREATE SCHEMA hanlu;
+
+CREATE SCHEMA registry;
+
+COMMENT ON SCHEMA registry IS 'Who and where; written only by hanlu_registry.';
+
+CREATE SCHEMA telemetry;
+
+COMMENT ON SCHEMA telemetry IS 'What was measured; written only by hanlu_ingest.';
+
+CREATE SCHEMA trace;
+
+COMMENT ON SCHEMA trace IS 'What happened to things, and its proof; written only by hanlu_trace.';
+
+CREATE TABLE alerts.alarm (
+    alarm_id bigint NOT NULL,
+    channel_id integer NOT NULL,
+    kind text NOT NULL,
+    priority smallint NOT NULL,
+    process_state text NOT NULL,
+    suppression_state text DEFAULT 'NONE'::text NOT NULL,
+    limit_value double precision,
+    exceeded_at timestamp with time zone NOT NULL,
+    raised_at timestamp with time zone NOT NULL,
+    detected_at timestamp with time zone NOT NULL,
+    returned_at timestamp with time zone,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text,
+    note text,
+    peak double precision,
+    peak_at timestamp with time zone,
+    replayed boolean DEFAULT false NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'no_data'::text]))),
+    CONSTRAINT alarm_priority_check CHECK (((priority >= 1) AND (priority <= 3))),
+    CONSTRAINT alarm_process_state_check CHECK ((process_state = ANY (ARRAY['NORMAL'::text, 'UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text, 'RTN_UNACKNOWLEDGED'::text]))),
+    CONSTRAINT alarm_suppression_state_check CHECK ((suppression_state = ANY (ARRAY['NONE'::text, 'SHELVED'::text, 'SUPPRESSED_BY_DESIGN'::text, 'OUT_OF_SERVICE'::text])))
+);
+
+COMMENT ON TABLE alerts.alarm IS 'One occurrence of an alarm, from being raised to normal; a channel and kind have at most one that is not NORMAL and not returned.';
+
+COMMENT ON COLUMN alerts.alarm.exceeded_at IS 'Observation time at which the limit was first exceeded (start of the excursion).';
+
+COMMENT ON COLUMN alerts.alarm.raised_at IS 'Observation time at which the on-delay had passed.';
+
+COMMENT ON COLUMN alerts.alarm.detected_at IS 'Platform time of raising.';
+
+COMMENT ON COLUMN alerts.alarm.peak IS 'Worst value between exceeded_at and returned_at; late readings correct it, and the journal says so.';
+
+COMMENT ON COLUMN alerts.alarm.version IS 'Counts journal entries; acknowledging names the version it saw.';
+
+ALTER TABLE alerts.alarm ALTER COLUMN alarm_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.alarm_alarm_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW alerts.alarm_v AS
+ SELECT alarm_id,
+    channel_id,
+    kind,
+    priority,
+    process_state,
+    suppression_state,
+    limit_value,
+    exceeded_at,
+    raised_at,
+    returned_at,
+    acknowledged_at,
+    peak,
+    peak_at,
+    replayed
+   FROM alerts.alarm;
+
+COMMENT ON VIEW alerts.alarm_v IS 'Alarms for the trace room; who acknowledged is not in it.';
+
+CREATE TABLE alerts.cursor (
+    name text NOT NULL,
+    txid xid8 NOT NULL,
+    arrival_id bigint NOT NULL
+);
+
+COMMENT ON TABLE alerts.cursor IS 'How far a follower of telemetry.arrival_feed has come; moves in the transaction of what it caused.';
+
+CREATE TABLE alerts.journal (
+    journal_id bigint NOT NULL,
+    txid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    alarm_id bigint NOT NULL,
+    version integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    event text NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    actor text NOT NULL,
+    value double precision,
+    note text DEFAULT ''::text NOT NULL
+);
+
+COMMENT ON TABLE alerts.journal IS 'Every transition once, append only; the unique pair is what makes a repeated run harmless.';
+
+COMMENT ON COLUMN alerts.journal.at IS 'When it happened: observation time for the process, platform time for people.';
+
+COMMENT ON COLUMN alerts.journal.event IS 'raise, return, acknowledge, or correct (a late reading changed the peak)';
+
+COMMENT ON COLUMN alerts.journal.actor IS 'engine, or the login of a person';
+
+CREATE VIEW alerts.journal_feed AS
+ SELECT txid,
+    journal_id,
+    alarm_id,
+    version,
+    at,
+    recorded_at,
+    event,
+    from_state,
+    to_state,
+    actor,
+    value,
+    note
+   FROM alerts.journal
+  WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
+
+COMMENT ON VIEW alerts.journal_feed IS 'Journal entries whose transaction is over for every snapshot: follow it by (txid, journal_id) > cursor, in that order.';
+
+ALTER TABLE alerts.journal ALTER COLUMN journal_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.journal_journal_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE telemetry.loss (
+    loss_id bigint NOT NULL,
+    arrival_id bigint NOT NULL,
+    gateway_id bigint NOT NULL,
+    reason text NOT NULL,
+    reading_count integer NOT NULL,
+    channel text,
+    from_at timestamp with time zone,
+    to_at timestamp with time zone,
+    detail text DEFAULT ''::text NOT NULL,
+    CONSTRAINT loss_reading_count_check CHECK ((reading_count > 0))
+);
+
+COMMENT ON TABLE telemetry.loss IS 'Readings a gateway declares lost, with the reason: part of the proof, never silent.';
+
+CREATE VIEW alerts.loss_by_reason AS
+ SELECT gateway_id,
+    reason,
+    sum(reading_count) AS reading_count,
+    max(to_at) AS newest_at
+   FROM telemetry.loss
+  GROUP BY gateway_id, reason;
+
+COMMENT ON VIEW alerts.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
+
+CREATE TABLE alerts.rule_state (
+    channel_id integer NOT NULL,
+    kind text NOT NULL,
+    newest_ms bigint NOT NULL,
+    start_ms bigint,
+    raised boolean DEFAULT false NOT NULL,
+    clear_ms bigint,
+    peak double precision,
+    peak_ms bigint,
+    CONSTRAINT rule_state_check CHECK (((start_ms IS NOT NULL) OR (NOT raised))),
+    CONSTRAINT rule_state_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE alerts.rule_state IS 'The engine''s memory per channel and limit, so that a kill loses nothing; every reading updates it, hence the free space.';
+
+COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Unix milliseconds UTC, as are the others.';
+
+COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
+
+COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
+
+CREATE TABLE hanlu.migration (
+    room text NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE registry.audit (
+    audit_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    person_id bigint,
+    action text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE registry.audit IS 'Who did what: sign-ins, acknowledgements, exports. Append only.';
+
+ALTER TABLE registry.audit ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.audit_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.channel (
+    channel_id integer NOT NULL,
+    device_id bigint NOT NULL,
+    metric text NOT NULL,
+    unit text NOT NULL,
+    period_s double precision NOT NULL,
+    limit_profile_code text,
+    CONSTRAINT channel_period_s_check CHECK ((period_s > (0)::double precision))
+);
+
+COMMENT ON COLUMN registry.channel.limit_profile_code IS 'Overrides the zone''s profile for this channel; null takes the zone''s.';
+
+ALTER TABLE registry.channel ALTER COLUMN channel_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.channel_channel_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.device (
+    device_id bigint NOT NULL,
+    gateway_id bigint NOT NULL,
+    zone_id bigint,
+    code text NOT NULL,
+    kind text NOT NULL,
+    CONSTRAINT device_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text))
+);
+
+CREATE TABLE registry.gateway (
+    gateway_id bigint NOT NULL,
+    site_id bigint NOT NULL,
+    code text NOT NULL,
+    partition smallint NOT NULL,
+    accepts_unsigned boolean DEFAULT false NOT NULL,
+    CONSTRAINT gateway_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text)),
+    CONSTRAINT gateway_partition_check CHECK (((partition >= 0) AND (partition <= 63)))
+);
+
+CREATE TABLE registry.limit_profile (
+    limit_profile_id bigint NOT NULL,
+    code text NOT NULL,
+    effective_from date NOT NULL,
+    metric text DEFAULT 'air_temperature'::text NOT NULL,
+    unit text DEFAULT 'Cel'::text NOT NULL,
+    low double precision,
+    high double precision,
+    deadband double precision DEFAULT 0.5 NOT NULL,
+    on_delay_s integer DEFAULT 600 NOT NULL,
+    off_delay_s integer DEFAULT 60 NOT NULL,
+    no_data_s integer DEFAULT 600 NOT NULL,
+    priority smallint DEFAULT 2 NOT NULL,
+    source text NOT NULL,
+    CONSTRAINT limit_profile_check CHECK (((low IS NULL) OR (high IS NULL) OR (low < high))),
+    CONSTRAINT limit_profile_deadband_check CHECK ((deadband >= (0)::double precision)),
+    CONSTRAINT limit_profile_no_data_s_check CHECK (((no_data_s >= 10) AND (no_data_s <= 604800))),
+    CONSTRAINT limit_profile_off_delay_s_check CHECK (((off_delay_s >= 0) AND (off_delay_s <= 86400))),
+    CONSTRAINT limit_profile_on_delay_s_check CHECK (((on_delay_s >= 0) AND (on_delay_s <= 86400))),
+    CONSTRAINT limit_profile_priority_check CHECK (((priority >= 1) AND (priority <= 3)))
+);
+
+COMMENT ON TABLE registry.limit_profile IS 'Dated, sourced limits of a product or room class: editable records, never constants.';
+
+COMMENT ON COLUMN registry.limit_profile.priority IS '1 critical, 2 high, 3 low';
+
+CREATE VIEW registry.limit_profile_now AS
+ SELECT DISTINCT ON (code, metric) limit_profile_id,
+    code,
+    effective_from,
+    metric,
+    unit,
+    low,
+    high,
+    deadband,
+    on_delay_s,
+    off_delay_s,
+    no_data_s,
+    priority,
+    source
+   FROM registry.limit_profile
+  WHERE (effective_from <= ((now() AT TIME ZONE 'Asia/Shanghai'::text))::date)
+  ORDER BY code, metric, effective_from DESC;
+
+COMMENT ON VIEW registry.limit_profile_now IS 'The limits in force today (China time).';
+
+CREATE TABLE registry.organisation (
+    organisation_id bigint NOT NULL,
+    parent_id bigint,
+    level smallint NOT NULL,
+    code text NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    path text NOT NULL,
+    CONSTRAINT organisation_check CHECK (((parent_id IS NULL) = (level = 1))),
+    CONSTRAINT organisation_path_check CHECK ((path ~ '^/([0-9]+/)+$'::text))
+);
+
+COMMENT ON COLUMN registry.organisation.path IS 'Ids from the root, /1/4/9/: a person scoped to a node sees every path that starts with it.';
+
+CREATE TABLE registry.site (
+    site_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    participant_id bigint,
+    code text NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    kind text NOT NULL,
+    gln text,
+    latitude double precision,
+    longitude double precision,
+    CONSTRAINT site_gln_check CHECK ((gln ~ '^[0-9]{13}$'::text)),
+    CONSTRAINT site_kind_check CHECK ((kind = ANY (ARRAY['field'::text, 'pre_cooler'::text, 'cold_store'::text, 'truck'::text, 'locker'::text, 'shop'::text, 'drone'::text, 'depot'::text]))),
+    CONSTRAINT site_latitude_check CHECK (((latitude >= ('-90'::integer)::double precision) AND (latitude <= (90)::double precision))),
+    CONSTRAINT site_longitude_check CHECK (((longitude >= ('-180'::integer)::double precision) AND (longitude <= (180)::double precision)))
+);
+
+CREATE TABLE registry.zone (
+    zone_id bigint NOT NULL,
+    site_id bigint NOT NULL,
+    code text NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    gln text,
+    limit_profile_code text,
+    CONSTRAINT zone_gln_check CHECK ((gln ~ '^[0-9]{13}$'::text))
+);
+
+COMMENT ON COLUMN registry.zone.gln IS 'GLN of the room as a location; events name it as https://id.gs1.org/414/<gln>.';
+
+CREATE VIEW registry.channel_v AS
+ SELECT c.channel_id,
+    ((((g.code || '/'::text) || d.code) || '/'::text) || c.metric) AS channel,
+    ((d.code || '/'::text) || c.metric) AS wire_name,
+    c.metric,
+    c.unit,
+    c.period_s,
+    d.device_id,
+    d.code AS device,
+    d.kind AS device_kind,
+    g.gateway_id,
+    g.code AS gateway,
+    g.partition,
+    z.zone_id,
+    z.code AS zone,
+    z.name_zh AS zone_zh,
+    z.name_en AS zone_en,
+    z.gln AS zone_gln,
+    s.site_id,
+    s.code AS site,
+    s.name_zh AS site_zh,
+    s.name_en AS site_en,
+    s.kind AS site_kind,
+    o.path AS organisation_path,
+    p.code AS limit_profile,
+    p.low,
+    p.high,
+    p.deadband,
+    p.on_delay_s,
+    p.off_delay_s,
+    COALESCE(p.no_data_s, (GREATEST(((10)::double precision * c.period_s), (300)::double precision))::integer) AS no_data_s,
+    COALESCE(p.priority, (3)::smallint) AS priority
+   FROM ((((((registry.channel c
+     JOIN registry.device d USING (device_id))
+     JOIN registry.gateway g USING (gateway_id))
+     LEFT JOIN registry.zone z USING (zone_id))
+     JOIN registry.site s ON ((s.site_id = COALESCE(z.site_id, g.site_id))))
+     JOIN registry.organisation o USING (organisation_id))
+     LEFT JOIN registry.limit_profile_now p ON (((p.code = COALESCE(c.limit_profile_code, z.limit_profile_code)) AND (p.metric = c.metric))));
+
+COMMENT ON VIEW registry.channel_v IS 'A channel with where it stands, whose it is and its limits in force; the contract with ingest, alerts and trace.';
+
+ALTER TABLE registry.device ALTER COLUMN device_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.device_device_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE registry.gateway ALTER COLUMN gateway_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.gateway_gateway_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.gateway_key (
+    kid bytea NOT NULL,
+    gateway_id bigint NOT NULL,
+    public_key bytea NOT NULL,
+    valid_from timestamp with time zone DEFAULT now() NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT gateway_key_kid_check CHECK ((octet_length(kid) = 8)),
+    CONSTRAINT gateway_key_public_key_check CHECK ((octet_length(public_key) = 32))
+);
+
+CREATE TABLE registry.level_name (
+    level smallint NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    CONSTRAINT level_name_level_check CHECK (((level >= 1) AND (level <= 9)))
+);
+
+COMMENT ON TABLE registry.level_name IS 'What the levels of the organisation tree are called here, e.g. 省 市 县 乡 村.';
+
+ALTER TABLE registry.limit_profile ALTER COLUMN limit_profile_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.limit_profile_limit_profile_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE registry.organisation ALTER COLUMN organisation_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.organisation_organisation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.participant (
+    participant_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    gln text NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    role text NOT NULL,
+    CONSTRAINT participant_gln_check CHECK ((gln ~ '^[0-9]{13}$'::text)),
+    CONSTRAINT participant_role_check CHECK ((role = ANY (ARRAY['producer'::text, 'cooperative'::text, 'store'::text, 'carrier'::text, 'shop'::text, 'input_dealer'::text, 'laboratory'::text])))
+);
+
+COMMENT ON TABLE registry.participant IS 'Organisations that act on goods; names are of organisations, never of natural persons.';
+
+ALTER TABLE registry.participant ALTER COLUMN participant_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.participant_participant_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.person (
+    person_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    login text NOT NULL,
+    display_name text NOT NULL,
+    roles text[] NOT NULL,
+    password_hash text NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT person_login_check CHECK ((login ~ '^[a-z0-9._@-]{2,64}$'::text)),
+    CONSTRAINT person_roles_check CHECK (((roles <@ ARRAY['operator'::text, 'inspector'::text, 'admin'::text]) AND (cardinality(roles) > 0)))
+);
+
+COMMENT ON COLUMN registry.person.roles IS 'operator: console and alarms; inspector: trace and exports; admin: everything, and people';
+
+ALTER TABLE registry.person ALTER COLUMN person_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.person_person_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.product (
+    product_id bigint NOT NULL,
+    gtin text NOT NULL,
+    name_zh text NOT NULL,
+    name_en text NOT NULL,
+    limit_profile_code text NOT NULL,
+    CONSTRAINT product_gtin_check CHECK ((gtin ~ '^[0-9]{14}$'::text))
+);
+
+ALTER TABLE registry.product ALTER COLUMN product_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.product_product_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.session (
+    token_sha256 bytea NOT NULL,
+    person_id bigint NOT NULL,
+    csrf text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT session_token_sha256_check CHECK ((octet_length(token_sha256) = 32))
+);
+
+COMMENT ON TABLE registry.session IS 'Sign-ins; only the hash of the cookie is kept, so a copy of this table opens nothing.';
+
+COMMENT ON COLUMN registry.session.expires_at IS 'The absolute end, whatever happens; the idle end counts from last_seen_at.';
+
+CREATE TABLE registry.signin_failure (
+    login_sha256 bytea NOT NULL,
+    failures integer NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    locked_until timestamp with time zone NOT NULL,
+    CONSTRAINT signin_failure_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT signin_failure_login_sha256_check CHECK ((octet_length(login_sha256) = 32))
+);
+
+COMMENT ON TABLE registry.signin_failure IS 'Wrong passwords in a row for a sign-in name, whether such a person exists or not, so that a lock tells nobody which names do.';
+
+ALTER TABLE registry.site ALTER COLUMN site_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.site_site_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE registry.zone ALTER COLUMN zone_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.zone_zone_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE telemetry.arrival (
+    arrival_id bigint NOT NULL,
+    txid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    gateway_id bigint NOT NULL,
+    epoch bytea,
+    seq bigint,
+    digest bytea NOT NULL,
+    prev bytea,
+    evidence smallint NOT NULL,
+    lane text NOT NULL,
+    replayed boolean DEFAULT false NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    reading_count integer DEFAULT 0 NOT NULL,
+    produced bigint DEFAULT 0 NOT NULL,
+    stored integer DEFAULT 0 NOT NULL,
+    duplicate integer DEFAULT 0 NOT NULL,
+    lost integer DEFAULT 0 NOT NULL,
+    dead integer DEFAULT 0 NOT NULL,
+    channel_ids integer[] DEFAULT '{}'::integer[] NOT NULL,
+    observed_ms bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    "values" double precision[] DEFAULT '{}'::double precision[] NOT NULL,
+    event bytea,
+    CONSTRAINT arrival_check CHECK (((epoch IS NULL) = (seq IS NULL))),
+    CONSTRAINT arrival_check1 CHECK (((cardinality(channel_ids) = cardinality(observed_ms)) AND (cardinality(channel_ids) = cardinality("values")))),
+    CONSTRAINT arrival_check2 CHECK ((reading_count = (((stored + duplicate) + lost) + dead))),
+    CONSTRAINT arrival_digest_check CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT arrival_epoch_check CHECK ((octet_length(epoch) = 16)),
+    CONSTRAINT arrival_lane_check CHECK ((lane = ANY (ARRAY['live'::text, 'backlog'::text, 'event'::text, 'birth'::text]))),
+    CONSTRAINT arrival_prev_check CHECK ((octet_length(prev) = 32)),
+    CONSTRAINT arrival_seq_check CHECK ((seq > 0))
+);
+
+COMMENT ON TABLE telemetry.arrival IS 'One accepted message; what alarms, the live page, roll-ups and the log follow, each with a cursor of its own.';
+
+COMMENT ON COLUMN telemetry.arrival.txid IS 'Transaction that wrote the row: a follower reads rows whose transaction every snapshot sees, so overtaking commits hide nothing.';
+
+COMMENT ON COLUMN telemetry.arrival.produced IS 'Running total the gateway claims for its epoch up to and with this message.';
+
+COMMENT ON COLUMN telemetry.arrival.channel_ids IS 'The readings newly stored by this message (duplicates are not repeated), parallel to observed_ms and values.';
+
+COMMENT ON COLUMN telemetry.arrival.event IS 'EPCIS JSON bytes as they came, for the trace room to capture.';
+
+ALTER TABLE telemetry.arrival ALTER COLUMN arrival_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME telemetry.arrival_arrival_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW telemetry.arrival_feed AS
+ SELECT txid,
+    arrival_id,
+    gateway_id,
+    epoch,
+    seq,
+    digest,
+    evidence,
+    lane,
+    replayed,
+    received_at,
+    recorded_at,
+    channel_ids,
+    observed_ms,
+    "values"
+   FROM telemetry.arrival
+  WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
+
+COMMENT ON VIEW telemetry.arrival_feed IS 'Arrivals whose transaction is over for every snapshot: follow it by (txid, arrival_id) > cursor, in that order.';
+
+CREATE TABLE telemetry.dead_letter (
+    dead_letter_id bigint NOT NULL,
+    arrival_id bigint,
+    received_at timestamp with time zone NOT NULL,
+    topic text NOT NULL,
+    gateway text,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    reading_count integer DEFAULT 0 NOT NULL,
+    body bytea NOT NULL,
+    body_sha256 bytea NOT NULL,
+    times bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT dead_letter_body_sha256_check CHECK ((octet_length(body_sha256) = 32))
+);
+
+COMMENT ON TABLE telemetry.dead_letter IS 'What could not be taken, with its bytes and the reason; the same bytes sent again only count up.';
+
+ALTER TABLE telemetry.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME telemetry.dead_letter_dead_letter_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW telemetry.dead_letter_v AS
+ SELECT dead_letter_id,
+    received_at,
+    topic,
+    gateway,
+    reason,
+    detail,
+    reading_count,
+    times,
+    octet_length(body) AS bytes
+   FROM telemetry.dead_letter;
+
+COMMENT ON VIEW telemetry.dead_letter_v IS 'Dead letters without their bytes, for the console.';
+
+CREATE VIEW telemetry.event_feed AS
+ SELECT txid,
+    arrival_id,
+    gateway_id,
+    digest,
+    evidence,
+    received_at,
+    event
+   FROM telemetry.arrival
+  WHERE ((event IS NOT NULL) AND (txid < pg_snapshot_xmin(pg_current_snapshot())));
+
+COMMENT ON VIEW telemetry.event_feed IS 'EPCIS documents that came through gateways, for the trace room to capture.';
+
+CREATE TABLE telemetry.gap (
+    gateway_id bigint NOT NULL,
+    epoch bytea NOT NULL,
+    from_seq bigint NOT NULL,
+    to_seq bigint NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT gap_check CHECK ((to_seq >= from_seq))
+);
+
+COMMENT ON TABLE telemetry.gap IS 'Sequence numbers not yet arrived below the highest seen, inclusive ranges.';
+
+CREATE VIEW telemetry.gap_v AS
+ SELECT gateway_id,
+    epoch,
+    from_seq,
+    to_seq,
+    since
+   FROM telemetry.gap;
+
+CREATE TABLE telemetry.gateway_epoch (
+    gateway_id bigint NOT NULL,
+    epoch bytea NOT NULL,
+    watermark bigint DEFAULT 0 NOT NULL,
+    highest bigint DEFAULT 0 NOT NULL,
+    produced bigint DEFAULT 0 NOT NULL,
+    stored bigint DEFAULT 0 NOT NULL,
+    duplicate bigint DEFAULT 0 NOT NULL,
+    lost bigint DEFAULT 0 NOT NULL,
+    dead bigint DEFAULT 0 NOT NULL,
+    redelivered bigint DEFAULT 0 NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE telemetry.gateway_epoch IS 'The account of one spool: every seq up to watermark is committed; produced is the claim at the highest seq seen.';
+
+COMMENT ON COLUMN telemetry.gateway_epoch.redelivered IS 'Whole messages that came again and were recognised.';
+
+CREATE VIEW telemetry.gateway_account AS
+ SELECT gateway_id,
+    (sum(produced))::bigint AS produced,
+    (sum(stored))::bigint AS stored,
+    (sum(duplicate))::bigint AS duplicate,
+    (sum(lost))::bigint AS lost,
+    (sum(dead))::bigint AS dead,
+    (sum(redelivered))::bigint AS redelivered,
+    (sum(((((produced - stored) - duplicate) - lost) - dead)))::bigint AS outstanding,
+    max(last_at) AS last_at
+   FROM telemetry.gateway_epoch
+  GROUP BY gateway_id;
+
+COMMENT ON VIEW telemetry.gateway_account IS 'Per gateway, readings: produced = stored + duplicate + declared lost + dead letters once nothing is outstanding.';
+
+CREATE TABLE telemetry.gateway_link (
+    gateway_id bigint NOT NULL,
+    online boolean NOT NULL,
+    since timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    replay boolean DEFAULT false NOT NULL,
+    birth jsonb
+);
+
+COMMENT ON TABLE telemetry.gateway_link IS 'Whether the platform hears the gateway: birth, any message, and the will.';
+
+CREATE VIEW telemetry.gateway_link_v AS
+ SELECT gateway_id,
+    online,
+    since,
+    last_seen_at,
+    replay,
+    birth
+   FROM telemetry.gateway_link;
+
+CREATE TABLE telemetry.latest (
+    channel_id integer NOT NULL,
+    observed_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    value double precision NOT NULL,
+    quality smallint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE telemetry.latest IS 'Newest reading per channel by observation time, derived; rebuilt from reading at will.';
+
+CREATE VIEW telemetry.latest_v AS
+ SELECT channel_id,
+    observed_at,
+    received_at,
+    value,
+    quality
+   FROM telemetry.latest;
+
+COMMENT ON VIEW telemetry.latest_v IS 'Newest reading per channel, for the console.';
+
+ALTER TABLE telemetry.loss ALTER COLUMN loss_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME telemetry.loss_loss_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE telemetry.reading (
+    channel_id integer NOT NULL,
+    observed_at timestamp with time zone NOT NULL,
+    value double precision NOT NULL,
+    quality smallint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE telemetry.reading IS 'One value of one channel at one instant; the key makes a reading count once, whatever is delivered twice.';
+
+COMMENT ON COLUMN telemetry.reading.quality IS '0 good, 1 uncertain, 2 bad';
+
+CREATE VIEW telemetry.reading_v AS
+ SELECT channel_id,
+    observed_at,
+    value,
+    quality
+   FROM telemetry.reading;
+
+COMMENT ON VIEW telemetry.reading_v IS 'Readings, for alerts and trace.';
+
+CREATE TABLE trace.anchor (
+    chain_no integer NOT NULL,
+    seq bigint NOT NULL,
+    tree_size bigint NOT NULL,
+    root_hash bytea NOT NULL,
+    prev_head bytea NOT NULL,
+    head bytea NOT NULL,
+    state text NOT NULL,
+    nonce bigint NOT NULL,
+    raw_transactions bytea[] NOT NULL,
+    tx_hashes text[] NOT NULL,
+    max_fee_wei numeric(78,0) NOT NULL,
+    tip_wei numeric(78,0),
+    prepared_at timestamp with time zone NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    mined_tx text,
+    block_number bigint,
+    block_hash text,
+    mined_at timestamp with time zone,
+    final_at timestamp with time zone,
+    CONSTRAINT anchor_head_check CHECK ((octet_length(head) = 32)),
+    CONSTRAINT anchor_prev_head_check CHECK ((octet_length(prev_head) = 32)),
+    CONSTRAINT anchor_root_hash_check CHECK ((octet_length(root_hash) = 32)),
+    CONSTRAINT anchor_seq_check CHECK ((seq > 0)),
+    CONSTRAINT anchor_state_check CHECK ((state = ANY (ARRAY['prepared'::text, 'sent'::text, 'mined'::text, 'final'::text])))
+);
+
+COMMENT ON TABLE trace.anchor IS 'One contract call per anchor; the signed transaction is stored before it is sent.';
+
+COMMENT ON COLUMN trace.anchor.head IS 'What the contract''s slot holds once this anchor is mined: keccak256(prev_head, seq, tree_size, root_hash).';
+
+COMMENT ON COLUMN trace.anchor.raw_transactions IS 'Every signed form with this nonce, the newest last: a higher fee makes a new one, and any of them may be mined.';
+
+CREATE TABLE trace.capture_job (
+    capture_id text NOT NULL,
+    source text NOT NULL,
+    behaviour text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    success boolean,
+    captured integer DEFAULT 0 NOT NULL,
+    duplicate integer DEFAULT 0 NOT NULL,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT capture_job_behaviour_check CHECK ((behaviour = ANY (ARRAY['rollback'::text, 'proceed'::text])))
+);
+
+CREATE TABLE trace.chain (
+    chain_no integer NOT NULL,
+    chain_id bigint NOT NULL,
+    contract text NOT NULL,
+    log_origin text NOT NULL,
+    genesis_head bytea NOT NULL,
+    state text NOT NULL,
+    nonce bigint NOT NULL,
+    raw_transactions bytea[] NOT NULL,
+    tx_hashes text[] NOT NULL,
+    max_fee_wei numeric(78,0) NOT NULL,
+    tip_wei numeric(78,0),
+    signed_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    deployed_at timestamp with time zone,
+    lost_at timestamp with time zone,
+    CONSTRAINT chain_genesis_head_check CHECK ((octet_length(genesis_head) = 32)),
+    CONSTRAINT chain_state_check CHECK ((state = ANY (ARRAY['prepared'::text, 'deployed'::text, 'lost'::text])))
+);
+
+COMMENT ON TABLE trace.chain IS 'Deployed anchor contracts; the newest that is not lost is in use.';
+
+COMMENT ON COLUMN trace.chain.state IS 'prepared: signed, not seen on the chain yet; lost: its chain was wiped or the deployment could not be mined';
+
+COMMENT ON COLUMN trace.chain.tip_wei IS 'Priority fee; null where the chain has no EIP-1559 and max_fee_wei is the gas price.';
+
+ALTER TABLE trace.chain ALTER COLUMN chain_no ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME trace.chain_chain_no_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE trace.checkpoint (
+    tree_size bigint NOT NULL,
+    root_hash bytea NOT NULL,
+    note text NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    CONSTRAINT checkpoint_root_hash_check CHECK ((octet_length(root_hash) = 32)),
+    CONSTRAINT checkpoint_tree_size_check CHECK ((tree_size > 0))
+);
+
+CREATE TABLE trace.cursor (
+    name text NOT NULL,
+    txid xid8 NOT NULL,
+    arrival_id bigint NOT NULL
+);
+
+CREATE TABLE trace.curve_chunk (
+    curve_chunk_id bigint NOT NULL,
+    lot_uri text NOT NULL,
+    channel_id integer NOT NULL,
+    event_id bigint NOT NULL,
+    bucket_at timestamp with time zone NOT NULL,
+    revision integer NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    to_at timestamp with time zone NOT NULL,
+    point_count integer NOT NULL,
+    canonical bytea NOT NULL,
+    CONSTRAINT curve_chunk_check CHECK ((to_at >= from_at)),
+    CONSTRAINT curve_chunk_revision_check CHECK ((revision > 0))
+);
+
+COMMENT ON TABLE trace.curve_chunk IS 'A piece of a lot''s temperature curve as it was committed to the log; late readings make a higher revision.';
+
+COMMENT ON COLUMN trace.curve_chunk.event_id IS 'The event that began the custody in which it was measured.';
+
+COMMENT ON COLUMN trace.curve_chunk.to_at IS 'Last instant covered.';
+
+COMMENT ON COLUMN trace.curve_chunk.canonical IS 'RFC 8785 bytes of the document; none of its points where the custody was taken back.';
+
+ALTER TABLE trace.curve_chunk ALTER COLUMN curve_chunk_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME trace.curve_chunk_curve_chunk_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE trace.curve_due (
+    lot_uri text NOT NULL,
+    channel_id integer NOT NULL,
+    event_id bigint NOT NULL,
+    bucket_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE trace.curve_due IS 'Pieces of curves whose readings or custody changed and which the log has not taken yet.';
+
+COMMENT ON COLUMN trace.curve_due.event_id IS 'The event that began the custody.';
+
+CREATE TABLE trace.custody (
+    lot_uri text NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    to_at timestamp with time zone,
+    location text NOT NULL,
+    event_id bigint NOT NULL,
+    CONSTRAINT custody_check CHECK ((to_at > from_at))
+);
+
+COMMENT ON TABLE trace.custody IS 'A lot was at a location from one event to the next (to_at null: still there). Derived from events.';
+
+COMMENT ON COLUMN trace.custody.location IS 'bizLocation URI, https://id.gs1.org/414/<gln>; joins registry.zone.gln or registry.site.gln.';
+
+CREATE VIEW trace.custody_v AS
+ SELECT lot_uri,
+    from_at,
+    to_at,
+    location
+   FROM trace.custody;
+
+COMMENT ON VIEW trace.custody_v IS 'Which lot stood where and when, for alerts and stock.';
+
+CREATE TABLE trace.dead_letter (
+    arrival_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    body bytea NOT NULL
+);
+
+COMMENT ON TABLE trace.dead_letter IS 'EPCIS documents from gateways that break the standard, with their bytes and the reason.';
+
+CREATE VIEW trace.dead_letter_v AS
+ SELECT arrival_id,
+    at,
+    reason,
+    detail,
+    octet_length(body) AS bytes
+   FROM trace.dead_letter;
+
+COMMENT ON VIEW trace.dead_letter_v IS 'Refused events, for the console.';
+
+CREATE TABLE trace.edge (
+    from_uri text NOT NULL,
+    to_uri text NOT NULL,
+    event_id bigint NOT NULL,
+    kind text NOT NULL,
+    CONSTRAINT edge_kind_check CHECK ((kind = ANY (ARRAY['transformation'::text, 'aggregation'::text, 'association'::text])))
+);
+
+COMMENT ON TABLE trace.edge IS 'The lot graph: from becomes, or is packed into, to. Derived from events.';
+
+CREATE TABLE trace.event (
+    event_id bigint NOT NULL,
+    event_hash text NOT NULL,
+    jcs_sha256 bytea NOT NULL,
+    event_type text NOT NULL,
+    action text,
+    event_time timestamp with time zone NOT NULL,
+    event_offset text NOT NULL,
+    record_time timestamp with time zone DEFAULT now() NOT NULL,
+    biz_step text,
+    disposition text,
+    read_point text,
+    biz_location text,
+    transformation_id text,
+    declared_error boolean DEFAULT false NOT NULL,
+    source text NOT NULL,
+    evidence smallint DEFAULT 0 NOT NULL,
+    document jsonb NOT NULL,
+    canonical bytea NOT NULL,
+    CONSTRAINT event_action_check CHECK ((action = ANY (ARRAY['ADD'::text, 'OBSERVE'::text, 'DELETE'::text]))),
+    CONSTRAINT event_event_type_check CHECK ((event_type = ANY (ARRAY['ObjectEvent'::text, 'AggregationEvent'::text, 'TransactionEvent'::text, 'TransformationEvent'::text, 'AssociationEvent'::text]))),
+    CONSTRAINT event_jcs_sha256_check CHECK ((octet_length(jcs_sha256) = 32))
+);
+
+COMMENT ON TABLE trace.event IS 'Captured EPCIS events; the CBV hash is the identity, so what is captured twice counts once.';
+
+COMMENT ON COLUMN trace.event.declared_error IS 'The event is an error declaration: CBV leaves errorDeclaration out of the hash, so it shares the hash of the event it takes back.';
+
+COMMENT ON COLUMN trace.event.source IS 'How it came: gateway:<code>, rest:<login>, simulator';
+
+COMMENT ON COLUMN trace.event.canonical IS 'RFC 8785 bytes of the event as captured: what jcs_sha256 and the proof are over.';
+
+ALTER TABLE trace.event ALTER COLUMN event_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME trace.event_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE trace.event_thing (
+    event_id bigint NOT NULL,
+    role text NOT NULL,
+    uri text NOT NULL,
+    lot_uri text NOT NULL,
+    quantity double precision,
+    uom text,
+    CONSTRAINT event_thing_role_check CHECK ((role = ANY (ARRAY['epc'::text, 'quantity'::text, 'parent'::text, 'child'::text, 'child_quantity'::text, 'input'::text, 'input_quantity'::text, 'output'::text, 'output_quantity'::text, 'contained'::text])))
+);
+
+COMMENT ON TABLE trace.event_thing IS 'What an event is about, one row a thing.';
+
+COMMENT ON COLUMN trace.event_thing.role IS 'The list of the event it stands in; contained: not named, but inside a named container at that time. Derived.';
+
+COMMENT ON COLUMN trace.event_thing.lot_uri IS 'Canonical Digital Link down to the lot (01/10), or the thing itself where it has no lot.';
+
+CREATE TABLE trace.label (
+    code text NOT NULL,
+    lot_uri text NOT NULL,
+    issued_at timestamp with time zone DEFAULT now() NOT NULL,
+    issued_by text NOT NULL,
+    state text DEFAULT 'issued'::text NOT NULL,
+    CONSTRAINT label_state_check CHECK ((state = ANY (ARRAY['issued'::text, 'activated'::text, 'shipped'::text, 'sold'::text, 'recalled'::text, 'voided'::text])))
+);
+
+COMMENT ON COLUMN trace.label.code IS 'The Digital Link path printed in the QR code.';
+
+CREATE TABLE trace.leaf (
+    leaf_index bigint NOT NULL,
+    leaf_hash bytea NOT NULL,
+    leaf bytea NOT NULL,
+    event_id bigint,
+    curve_chunk_id bigint,
+    lot_uri text NOT NULL,
+    lot_counter integer NOT NULL,
+    CONSTRAINT leaf_check CHECK (((event_id IS NULL) <> (curve_chunk_id IS NULL))),
+    CONSTRAINT leaf_leaf_hash_check CHECK ((octet_length(leaf_hash) = 32)),
+    CONSTRAINT leaf_leaf_index_check CHECK ((leaf_index >= 0)),
+    CONSTRAINT leaf_lot_counter_check CHECK ((lot_counter > 0))
+);
+
+COMMENT ON TABLE trace.leaf IS 'Entries of the transparency log (RFC 9162); an event has one leaf for each lot it touches.';
+
+CREATE TABLE trace.log (
+    singleton boolean DEFAULT true NOT NULL,
+    origin text NOT NULL,
+    verifier_key text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT log_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE trace.log IS 'The one log of this database, created on purpose and never by running.';
+
+CREATE VIEW trace.place_channel_v AS
+ SELECT ('https://id.gs1.org/414/'::text || place.gln) AS location,
+    c.channel_id,
+    c.channel,
+    c.metric,
+    c.unit,
+    c.period_s,
+    c.zone,
+    c.zone_zh,
+    c.zone_en,
+    c.limit_profile,
+    c.low,
+    c.high
+   FROM ((registry.channel_v c
+     JOIN registry.site s USING (site_id))
+     CROSS JOIN LATERAL ( SELECT c.zone_gln
+        UNION
+         SELECT s.gln) place(gln))
+  WHERE ((place.gln IS NOT NULL) AND (c.metric = ANY (ARRAY['air_temperature'::text, 'product_temperature'::text])));
+
+COMMENT ON VIEW trace.place_channel_v IS 'Thermometers of a place: of the zone with that GLN, or of all zones of the site with that GLN.';
+
+CREATE TABLE trace.scan (
+    code text NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    times bigint DEFAULT 1 NOT NULL
+);
+
+COMMENT ON TABLE trace.scan IS 'How often a printed code was opened; no address and nothing about the person.';
+
+CREATE TABLE trace.tile (
+    level smallint NOT NULL,
+    tile_index bigint NOT NULL,
+    width smallint NOT NULL,
+    hashes bytea NOT NULL,
+    CONSTRAINT tile_check CHECK ((octet_length(hashes) = (32 * width))),
+    CONSTRAINT tile_width_check CHECK (((width >= 1) AND (width <= 256)))
+);
+
+COMMENT ON TABLE trace.tile IS 'Hash tiles as C2SP tlog-tiles lays them out; a tile only grows, so an older, narrower one is its first bytes.';
+
+CREATE TABLE trace.trouble (
+    name text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    detail text NOT NULL,
+    CONSTRAINT trouble_name_check CHECK ((name = ANY (ARRAY['feed'::text, 'sequence'::text, 'anchor'::text])))
+);
+
+COMMENT ON TABLE trace.trouble IS 'What keeps one of the room''s loops from its work right now; empty when all is well.';
+
+CREATE VIEW trace.trouble_v AS
+ SELECT name,
+    since,
+    detail
+   FROM trace.trouble;
+
+COMMENT ON VIEW trace.trouble_v IS 'What keeps feed, log or anchor from its work now, for the console.';
+
+CREATE TABLE trace.unsequenced (
+    event_id bigint NOT NULL,
+    lot_uri text NOT NULL
+);
+
+COMMENT ON TABLE trace.unsequenced IS 'Events waiting for their leaf in a lot''s chain: written with the event, taken out with the leaf.';
+
+CREATE VIEW trace.valid_event_v AS
+ SELECT event_id,
+    event_hash,
+    jcs_sha256,
+    event_type,
+    action,
+    event_time,
+    event_offset,
+    record_time,
+    biz_step,
+    disposition,
+    read_point,
+    biz_location,
+    transformation_id,
+    declared_error,
+    source,
+    evidence,
+    document,
+    canonical
+   FROM trace.event e
+  WHERE ((NOT declared_error) AND (NOT (EXISTS ( SELECT
+           FROM trace.event d
+          WHERE ((d.event_hash = e.event_hash) AND d.declared_error)))));
+
+COMMENT ON VIEW trace.valid_event_v IS 'Events that count: neither error declarations nor taken back by one.';
+
+ALTER TABLE ONLY alerts.alarm
+    ADD CONSTRAINT alarm_channel_id_kind_raised_at_key UNIQUE (channel_id, kind, raised_at);
+
+ALTER TABLE ONLY alerts.alarm
+    ADD CONSTRAINT alarm_pkey PRIMARY KEY (alarm_id);
+
+ALTER TABLE ONLY alerts.cursor
+    ADD CONSTRAINT cursor_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY alerts.journal
+    ADD CONSTRAINT journal_alarm_id_version_key UNIQUE (alarm_id, version);
+
+ALTER TABLE ONLY alerts.journal
+    ADD CONSTRAINT journal_pkey PRIMARY KEY (journal_id);
+
+ALTER TABLE ONLY alerts.rule_state
+    ADD CONSTRAINT rule_state_pkey PRIMARY KEY (channel_id, kind);
+
+ALTER TABLE ONLY hanlu.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (room, name);
+
+ALTER TABLE ONLY registry.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+
+ALTER TABLE ONLY registry.channel
+    ADD CONSTRAINT channel_device_id_metric_key UNIQUE (device_id, metric);
+
+ALTER TABLE ONLY registry.channel
+    ADD CONSTRAINT channel_pkey PRIMARY KEY (channel_id);
+
+ALTER TABLE ONLY registry.device
+    ADD CONSTRAINT device_gateway_id_code_key UNIQUE (gateway_id, code);
+
+ALTER TABLE ONLY registry.device
+    ADD CONSTRAINT device_pkey PRIMARY KEY (device_id);
+
+ALTER TABLE ONLY registry.gateway
+    ADD CONSTRAINT gateway_code_key UNIQUE (code);
+
+ALTER TABLE ONLY registry.gateway_key
+    ADD CONSTRAINT gateway_key_pkey PRIMARY KEY (kid);
+
+ALTER TABLE ONLY registry.gateway
+    ADD CONSTRAINT gateway_pkey PRIMARY KEY (gateway_id);
+
+ALTER TABLE ONLY registry.level_name
+    ADD CONSTRAINT level_name_pkey PRIMARY KEY (level);
+
+ALTER TABLE ONLY registry.limit_profile
+    ADD CONSTRAINT limit_profile_code_metric_effective_from_key UNIQUE (code, metric, effective_from);
+
+ALTER TABLE ONLY registry.limit_profile
+    ADD CONSTRAINT limit_profile_pkey PRIMARY KEY (limit_profile_id);
+
+ALTER TABLE ONLY registry.organisation
+    ADD CONSTRAINT organisation_code_key UNIQUE (code);
+
+ALTER TABLE ONLY registry.organisation
+    ADD CONSTRAINT organisation_path_key UNIQUE (path);
+
+ALTER TABLE ONLY registry.organisation
+    ADD CONSTRAINT organisation_pkey PRIMARY KEY (organisation_id);
+
+ALTER TABLE ONLY registry.participant
+    ADD CONSTRAINT participant_gln_key UNIQUE (gln);
+
+ALTER TABLE ONLY registry.participant
+    ADD CONSTRAINT participant_pkey PRIMARY KEY (participant_id);
+
+ALTER TABLE ONLY registry.person
+    ADD CONSTRAINT person_login_key UNIQUE (login);
+
+ALTER TABLE ONLY registry.person
+    ADD CONSTRAINT person_pkey PRIMARY KEY (person_id);
+
+ALTER TABLE ONLY registry.product
+    ADD CONSTRAINT product_gtin_key UNIQUE (gtin);
+
+ALTER TABLE ONLY registry.product
+    ADD CONSTRAINT product_pkey PRIMARY KEY (product_id);
+
+ALTER TABLE ONLY registry.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (token_sha256);
+
+ALTER TABLE ONLY registry.signin_failure
+    ADD CONSTRAINT signin_failure_pkey PRIMARY KEY (login_sha256);
+
+ALTER TABLE ONLY registry.site
+    ADD CONSTRAINT site_code_key UNIQUE (code);
+
+ALTER TABLE ONLY registry.site
+    ADD CONSTRAINT site_gln_key UNIQUE (gln);
+
+ALTER TABLE ONLY registry.site
+    ADD CONSTRAINT site_pkey PRIMARY KEY (site_id);
+
+ALTER TABLE ONLY registry.zone
+    ADD CONSTRAINT zone_code_key UNIQUE (code);
+
+ALTER TABLE ONLY registry.zone
+    ADD CONSTRAINT zone_gln_key UNIQUE (gln);
+
+ALTER TABLE ONLY registry.zone
+    ADD CONSTRAINT zone_pkey PRIMARY KEY (zone_id);
+
+ALTER TABLE ONLY telemetry.arrival
+    ADD CONSTRAINT arrival_pkey PRIMARY KEY (arrival_id);
+
+ALTER TABLE ONLY telemetry.dead_letter
+    ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
+
+ALTER TABLE ONLY telemetry.dead_letter
+    ADD CONSTRAINT dead_letter_topic_reason_body_sha256_key UNIQUE (topic, reason, body_sha256);
+
+ALTER TABLE ONLY telemetry.gap
+    ADD CONSTRAINT gap_pkey PRIMARY KEY (gateway_id, epoch, from_seq);
+
+ALTER TABLE ONLY telemetry.gateway_epoch
+    ADD CONSTRAINT gateway_epoch_pkey PRIMARY KEY (gateway_id, epoch);
+
+ALTER TABLE ONLY telemetry.gateway_link
+    ADD CONSTRAINT gateway_link_pkey PRIMARY KEY (gateway_id);
+
+ALTER TABLE ONLY telemetry.latest
+    ADD CONSTRAINT latest_pkey PRIMARY KEY (channel_id);
+
+ALTER TABLE ONLY telemetry.loss
+    ADD CONSTRAINT loss_arrival_id_key UNIQUE (arrival_id);
+
+ALTER TABLE ONLY telemetry.loss
+    ADD CONSTRAINT loss_pkey PRIMARY KEY (loss_id);
+
+ALTER TABLE ONLY telemetry.reading
+    ADD CONSTRAINT reading_pkey PRIMARY KEY (channel_id, observed_at);
+
+ALTER TABLE ONLY trace.anchor
+    ADD CONSTRAINT anchor_chain_no_head_key UNIQUE (chain_no, head);
+
+ALTER TABLE ONLY trace.anchor
+    ADD CONSTRAINT anchor_pkey PRIMARY KEY (chain_no, seq);
+
+ALTER TABLE ONLY trace.capture_job
+    ADD CONSTRAINT capture_job_pkey PRIMARY KEY (capture_id);
+
+ALTER TABLE ONLY trace.chain
+    ADD CONSTRAINT chain_pkey PRIMARY KEY (chain_no);
+
+ALTER TABLE ONLY trace.checkpoint
+    ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (tree_size);
+
+ALTER TABLE ONLY trace.cursor
+    ADD CONSTRAINT cursor_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY trace.curve_chunk
+    ADD CONSTRAINT curve_chunk_lot_uri_channel_id_event_id_bucket_at_revision_key UNIQUE (lot_uri, channel_id, event_id, bucket_at, revision);
+
+ALTER TABLE ONLY trace.curve_chunk
+    ADD CONSTRAINT curve_chunk_pkey PRIMARY KEY (curve_chunk_id);
+
+ALTER TABLE ONLY trace.curve_due
+    ADD CONSTRAINT curve_due_pkey PRIMARY KEY (lot_uri, channel_id, event_id, bucket_at);
+
+ALTER TABLE ONLY trace.custody
+    ADD CONSTRAINT custody_pkey PRIMARY KEY (lot_uri, event_id);
+
+ALTER TABLE ONLY trace.dead_letter
+    ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (arrival_id);
+
+ALTER TABLE ONLY trace.edge
+    ADD CONSTRAINT edge_pkey PRIMARY KEY (from_uri, to_uri, event_id);
+
+ALTER TABLE ONLY trace.event
+    ADD CONSTRAINT event_event_hash_declared_error_key UNIQUE (event_hash, declared_error);
+
+ALTER TABLE ONLY trace.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY trace.label
+    ADD CONSTRAINT label_pkey PRIMARY KEY (code);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_curve_chunk_id_key UNIQUE (curve_chunk_id);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_event_id_lot_uri_key UNIQUE (event_id, lot_uri);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_leaf_hash_key UNIQUE (leaf_hash);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_lot_uri_lot_counter_key UNIQUE (lot_uri, lot_counter);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_pkey PRIMARY KEY (leaf_index);
+
+ALTER TABLE ONLY trace.log
+    ADD CONSTRAINT log_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY trace.scan
+    ADD CONSTRAINT scan_pkey PRIMARY KEY (code);
+
+ALTER TABLE ONLY trace.tile
+    ADD CONSTRAINT tile_pkey PRIMARY KEY (level, tile_index);
+
+ALTER TABLE ONLY trace.trouble
+    ADD CONSTRAINT trouble_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY trace.unsequenced
+    ADD CONSTRAINT unsequenced_pkey PRIMARY KEY (event_id, lot_uri);
+
+CREATE UNIQUE INDEX alarm_active ON alerts.alarm USING btree (channel_id, kind) WHERE (process_state = ANY (ARRAY['UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text]));
+
+CREATE INDEX alarm_by_time ON alerts.alarm USING btree (raised_at DESC);
+
+CREATE INDEX alarm_open ON alerts.alarm USING btree (process_state, priority, raised_at DESC) WHERE (process_state <> 'NORMAL'::text);
+
+CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
+
+CREATE INDEX audit_at ON registry.audit USING btree (at DESC);
+
+CREATE INDEX organisation_path ON registry.organisation USING btree (path text_pattern_ops);
+
+CREATE INDEX session_expiry ON registry.session USING btree (expires_at);
+
+CREATE INDEX session_person ON registry.session USING btree (person_id);
+
+CREATE INDEX signin_failure_age ON registry.signin_failure USING btree (last_at);
+
+CREATE INDEX arrival_feed_order ON telemetry.arrival USING btree (txid, arrival_id);
+
+CREATE UNIQUE INDEX arrival_identity ON telemetry.arrival USING btree (gateway_id, epoch, seq) WHERE (epoch IS NOT NULL);
+
+CREATE UNIQUE INDEX arrival_unsigned_identity ON telemetry.arrival USING btree (gateway_id, digest) WHERE (epoch IS NULL);
+
+CREATE INDEX curve_due_age ON trace.curve_due USING btree (changed_at);
+
+CREATE INDEX custody_place ON trace.custody USING btree (location, from_at);
+
+CREATE INDEX custody_time ON trace.custody USING btree (lot_uri, from_at);
+
+CREATE INDEX edge_back ON trace.edge USING btree (to_uri, from_uri);
+
+CREATE INDEX edge_event ON trace.edge USING btree (event_id);
+
+CREATE INDEX event_by_name ON trace.event USING btree (((document ->> 'eventID'::text)));
+
+CREATE INDEX event_by_time ON trace.event USING btree (event_time, event_id);
+
+CREATE INDEX event_by_transformation ON trace.event USING btree (transformation_id) WHERE (transformation_id IS NOT NULL);
+
+CREATE INDEX event_thing_event ON trace.event_thing USING btree (event_id);
+
+CREATE INDEX event_thing_lot ON trace.event_thing USING btree (lot_uri, event_id);
+
+CREATE INDEX event_thing_uri ON trace.event_thing USING btree (uri);
+
+CREATE INDEX label_lot ON trace.label USING btree (lot_uri);
+
+ALTER TABLE ONLY alerts.journal
+    ADD CONSTRAINT journal_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY registry.audit
+    ADD CONSTRAINT audit_person_id_fkey FOREIGN KEY (person_id) REFERENCES registry.person(person_id);
+
+ALTER TABLE ONLY registry.channel
+    ADD CONSTRAINT channel_device_id_fkey FOREIGN KEY (device_id) REFERENCES registry.device(device_id);
+
+ALTER TABLE ONLY registry.device
+    ADD CONSTRAINT device_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
+
+ALTER TABLE ONLY registry.device
+    ADD CONSTRAINT device_zone_id_fkey FOREIGN KEY (zone_id) REFERENCES registry.zone(zone_id);
+
+ALTER TABLE ONLY registry.gateway_key
+    ADD CONSTRAINT gateway_key_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
+
+ALTER TABLE ONLY registry.gateway
+    ADD CONSTRAINT gateway_site_id_fkey FOREIGN KEY (site_id) REFERENCES registry.site(site_id);
+
+ALTER TABLE ONLY registry.organisation
+    ADD CONSTRAINT organisation_level_fkey FOREIGN KEY (level) REFERENCES registry.level_name(level);
+
+ALTER TABLE ONLY registry.organisation
+    ADD CONSTRAINT organisation_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES registry.organisation(organisation_id);
+
+ALTER TABLE ONLY registry.participant
+    ADD CONSTRAINT participant_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES registry.organisation(organisation_id);
+
+ALTER TABLE ONLY registry.person
+    ADD CONSTRAINT person_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES registry.organisation(organisation_id);
+
+ALTER TABLE ONLY registry.session
+    ADD CONSTRAINT session_person_id_fkey FOREIGN KEY (person_id) REFERENCES registry.person(person_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY registry.site
+    ADD CONSTRAINT site_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES registry.organisation(organisation_id);
+
+ALTER TABLE ONLY registry.site
+    ADD CONSTRAINT site_participant_id_fkey FOREIGN KEY (participant_id) REFERENCES registry.participant(participant_id);
+
+ALTER TABLE ONLY registry.zone
+    ADD CONSTRAINT zone_site_id_fkey FOREIGN KEY (site_id) REFERENCES registry.site(site_id);
+
+ALTER TABLE ONLY telemetry.dead_letter
+    ADD CONSTRAINT dead_letter_arrival_id_fkey FOREIGN KEY (arrival_id) REFERENCES telemetry.arrival(arrival_id);
+
+ALTER TABLE ONLY telemetry.loss
+    ADD CONSTRAINT loss_arrival_id_fkey FOREIGN KEY (arrival_id) REFERENCES telemetry.arrival(arrival_id);
+
+ALTER TABLE ONLY trace.anchor
+    ADD CONSTRAINT anchor_chain_no_fkey FOREIGN KEY (chain_no) REFERENCES trace.chain(chain_no);
+
+ALTER TABLE ONLY trace.anchor
+    ADD CONSTRAINT anchor_tree_size_fkey FOREIGN KEY (tree_size) REFERENCES trace.checkpoint(tree_size);
+
+ALTER TABLE ONLY trace.curve_chunk
+    ADD CONSTRAINT curve_chunk_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.curve_due
+    ADD CONSTRAINT curve_due_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.custody
+    ADD CONSTRAINT custody_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.edge
+    ADD CONSTRAINT edge_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.event_thing
+    ADD CONSTRAINT event_thing_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_curve_chunk_id_fkey FOREIGN KEY (curve_chunk_id) REFERENCES trace.curve_chunk(curve_chunk_id);
+
+ALTER TABLE ONLY trace.leaf
+    ADD CONSTRAINT leaf_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+ALTER TABLE ONLY trace.unsequenced
+    ADD CONSTRAINT unsequenced_event_id_fkey FOREIGN KEY (event_id) REFERENCES trace.event(event_id);
+
+GRANT USAGE ON SCHEMA alerts TO hanlu_alerts;
+GRANT USAGE ON SCHEMA alerts TO hanlu_trace;
+
+GRANT USAGE ON SCHEMA registry TO hanlu_registry;
+GRANT USAGE ON SCHEMA registry TO hanlu_ingest;
+GRANT USAGE ON SCHEMA registry TO hanlu_alerts;
+GRANT USAGE ON SCHEMA registry TO hanlu_trace;
+
+GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest;
+GRANT USAGE ON SCHEMA telemetry TO hanlu_alerts;
+GRANT USAGE ON SCHEMA telemetry TO hanlu_trace;
+GRANT USAGE ON SCHEMA telemetry TO hanlu_registry;
+
+GRANT USAGE ON SCHEMA trace TO hanlu_trace;
+GRANT USAGE ON SCHEMA trace TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm_v TO hanlu_alerts;
+GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.journal_feed TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE telemetry.loss TO hanlu_ingest;
+
+GRANT SELECT ON TABLE alerts.loss_by_reason TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.channel TO hanlu_registry;
+GRANT SELECT ON TABLE registry.channel TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.channel TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.channel TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.device TO hanlu_registry;
+GRANT SELECT ON TABLE registry.device TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.device TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.device TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway TO hanlu_registry;
+GRANT SELECT ON TABLE registry.gateway TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.gateway TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.gateway TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.limit_profile TO hanlu_registry;
+GRANT SELECT ON TABLE registry.limit_profile TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.limit_profile TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.limit_profile TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.limit_profile_now TO hanlu_registry;
+GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.organisation TO hanlu_registry;
+GRANT SELECT ON TABLE registry.organisation TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.organisation TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.organisation TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.site TO hanlu_registry;
+GRANT SELECT ON TABLE registry.site TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.site TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.site TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.zone TO hanlu_registry;
+GRANT SELECT ON TABLE registry.zone TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.zone TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.zone TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.channel_v TO hanlu_registry;
+GRANT SELECT ON TABLE registry.channel_v TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.channel_v TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.channel_v TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway_key TO hanlu_registry;
+GRANT SELECT ON TABLE registry.gateway_key TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.gateway_key TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.gateway_key TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.level_name TO hanlu_registry;
+GRANT SELECT ON TABLE registry.level_name TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.level_name TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.level_name TO hanlu_trace;
+
+GRANT USAGE ON SEQUENCE registry.organisation_organisation_id_seq TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.participant TO hanlu_registry;
+GRANT SELECT ON TABLE registry.participant TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.participant TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.participant TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.person TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.product TO hanlu_registry;
+GRANT SELECT ON TABLE registry.product TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.product TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.product TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.session TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.signin_failure TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.arrival TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.arrival_feed TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.event_feed TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_epoch TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_account TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_link TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_link_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_registry;
+
+GRANT SELECT,INSERT ON TABLE telemetry.reading TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.reading_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.anchor TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.capture_job TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.chain TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE trace.checkpoint TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.cursor TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE trace.curve_chunk TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.curve_due TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.custody TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.custody_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.custody_v TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.dead_letter TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.dead_letter_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.dead_letter_v TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.edge TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE trace.event TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.event_thing TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.label TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE trace.leaf TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE trace.log TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.place_channel_v TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.scan TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.tile TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.trouble TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.trouble_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.trouble_v TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.unsequenced TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.valid_event_v TO hanlu_trace;
