@@ -42,6 +42,7 @@ class Desk:
                 "now_ms": now_ms,
                 "uplot": self._config.uplot,
                 "stream_zone": "",
+                "tick_ms": round(self._config.stream_tick_s * 1000),
                 "person": person,
             }
             yield Read(connection, person.scope), now_ms, frame

@@ -177,6 +177,8 @@ class Hub:
                     with translated(), self._pool.connection() as connection, _listening(connection):
                         self._turns(connection)
                 except TransientError as error:
+                    if self._stopping.is_set():
+                        return  # the pool is closed under us, as it should
                     log(_LOGGER, logging.WARNING, "alerts.stream.lost", f"{error}; trying again", retry_s=_RETRY_S)
                     self._stopping.wait(_RETRY_S)
                     continue

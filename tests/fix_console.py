@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -88,7 +91,9 @@ def console_site(county: County, **options: Any) -> Iterator[Site]:
         def vendor_file(name: str) -> FileResponse:
             return FileResponse(vendor / name)
 
-    site.app.add_route("/static/{path:path}", lambda request: pages.static.respond(request, request.path_params["path"]))
+    site.app.add_route(
+        "/static/{path:path}", lambda request: pages.static.respond(request, request.path_params["path"])
+    )
     site.app.include_router(router(web))
     site.app.add_middleware(Guard, problems=problems, hosts={"127.0.0.1", "testserver"}, secure=False)
     try:
@@ -114,6 +119,59 @@ def served(site: Site) -> Iterator[str]:
         site.stopping.set()
         server.should_exit = True
         thread.join(10)
+
+
+class Line:
+    """A line to a server that can fall silent, as radio does: connections stay, nothing passes."""
+
+    def __init__(self, address: str) -> None:
+        """Stand before the server at `address`."""
+        self._target = urlsplit(address)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._passes = threading.Event()
+        self._passes.set()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def address(self) -> str:
+        """Where to reach the server through the line."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def fall_silent(self) -> None:
+        """Let nothing pass any more."""
+        self._passes.clear()
+
+    def come_back(self) -> None:
+        """Let everything pass again."""
+        self._passes.set()
+
+    def close(self) -> None:
+        """Take the line down, and what hangs on it."""
+        self._over.set()
+        for each in self._threads:
+            each.join(5)
+
+    def _accept(self) -> None:
+        with self._listener:
+            while not self._over.is_set():
+                if select.select([self._listener], [], [], 0.05)[0]:
+                    thread = threading.Thread(target=self._carry, args=(self._listener.accept()[0],))
+                    thread.start()
+                    self._threads.append(thread)
+
+    def _carry(self, near: socket.socket) -> None:
+        """Carry one connection's bytes both ways until either side closes it."""
+        with near, socket.create_connection((self._target.hostname, self._target.port)) as far, suppress(OSError):
+            while not self._over.is_set():
+                if not self._passes.wait(0.05):
+                    continue
+                for source in select.select([near, far], [], [], 0.05)[0]:
+                    data = source.recv(65_536)
+                    if not data:
+                        return
+                    (far if source is near else near).sendall(data)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ const state = document.getElementById('live');
 const banner = document.getElementById('lost');
 const words = JSON.parse(state.dataset.words);
 
-const QUIET_MS = 15_000; // three missed ticks: the line is dead even if the browser has not noticed
+// Three missed ticks: the line is dead even if the browser has not noticed.
+const QUIET_MS = Math.max(3 * Number(state.dataset.tickMs), 2000);
 let offset = Number(state.dataset.now) - Date.now(); // the platform's clock minus ours
 let heard = Date.now(); // last event
 let tried = 0; // last attempt to connect
@@ -48,7 +49,8 @@ function reading([channel, observed, value]) {
     if (place.dataset.on) place.textContent = value >= 0.5 ? place.dataset.on : place.dataset.off;
     else {
       place.querySelector('[data-number]').textContent = number(value, place.dataset.zero);
-      place.closest('.card--stale')?.classList.remove('card--stale');
+      // A zone that speaks again is shown as such by the server, which knows the other reasons to be worried.
+      if (place.closest('.card--stale')) refresh();
     }
   }
   for (const place of document.querySelectorAll(`[data-age-of="${channel}"]`)) {
@@ -80,7 +82,11 @@ function grow() {
   for (const place of document.querySelectorAll('[data-age]')) {
     place.textContent = age(Number(place.dataset.age));
     const stale = Number(place.dataset.staleS);
-    if (stale && now() - Number(place.dataset.age) > stale * 1000) place.closest('.zone')?.classList.add('card--stale');
+    const card = stale && now() - Number(place.dataset.age) > stale * 1000 && place.closest('.zone:not(.card--stale)');
+    if (card) {
+      card.classList.add('card--stale');
+      refresh();
+    }
   }
   if (!banner.hidden) banner.querySelector('[data-lost-age]').textContent = age(heard + offset);
   if (Date.now() - heard > QUIET_MS) {
@@ -94,7 +100,7 @@ function grow() {
 let pending;
 
 /** Takes the page's regions anew from the server, those somebody is writing in excepted. */
-export function refresh(selector = '[data-region]', delay = 250) {
+export function refresh(selector = '[data-region]', delay = 100) {
   if (pending) return;
   pending = setTimeout(async () => {
     pending = undefined;

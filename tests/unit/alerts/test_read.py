@@ -1,0 +1,77 @@
+"""What the console concludes from rows: spans of switches, points of the browser's chart, words."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from hanlu.alerts.read import ChannelNow, Switch, on_spans
+from hanlu.alerts.trend import Trend, payload
+from hanlu.alerts.wording import live_words, metric_name, reason_name, words
+from hanlu.core.curve import Sample, Span
+from hanlu.core.rejected import Reason
+
+MINUTE = 60_000
+CHANNEL = ChannelNow(
+    1, "air_temperature", "Cel", 60.0, None, -15.0, "frozen", 600, "room", "冻结间", "Frozen room", "store", "冷库",
+    "Store", "cold_store", "gw", 0, 0, -18.0, True, False,
+)  # fmt: skip
+ROOM = Path(str(files("hanlu.alerts")))
+
+
+def test_switch_is_on_between_its_changes() -> None:
+    rows = [Switch(0, None, False, True, False), Switch(10, 5, True, False, False), Switch(30, 25, False, False, True)]
+    assert list(on_spans(rows, 5)) == [Span(10, 30)]
+
+
+def test_switch_is_neither_on_nor_off_where_readings_are_missing() -> None:
+    rows = [Switch(0, None, True, True, False), Switch(100, 10, True, True, False), Switch(120, 115, True, False, True)]
+    assert list(on_spans(rows, 5)) == [Span(0, 15), Span(100, 125)]
+
+
+def test_switch_read_once_speaks_for_one_period() -> None:
+    assert list(on_spans([Switch(50, None, True, True, True)], 5)) == [Span(50, 55)]
+
+
+def trend(samples: list[Sample]) -> Trend:
+    return Trend(CHANNEL, Span(0, 600 * MINUTE), samples, [], [], 0, 600)
+
+
+def test_chart_data_has_a_hole_where_readings_are_missing() -> None:
+    data = payload(trend([Sample(0, 1.0), Sample(MINUTE, 2.0), Sample(5 * MINUTE, 3.0)]), unit="°C", words=words("zh"))
+    assert data["t"] == [0, MINUTE, 3 * MINUTE, 5 * MINUTE]
+    assert data["v"] == [1.0, 2.0, None, 3.0]
+    assert data["lo"] is None
+
+
+def test_chart_data_of_summaries_has_a_band_and_the_holes_inside_buckets() -> None:
+    samples = [Sample(0, 1.0, 0.5, 1.5), Sample(MINUTE, 2.0, 1.0, 3.0, after_gap=True)]
+    data = payload(trend(samples), unit="°C", words=words("en"))
+    assert data["v"] == [1.0, None, 2.0]
+    assert (data["lo"], data["hi"]) == ([0.5, None, 1.0], [1.5, None, 3.0])
+
+
+def test_metric_or_reason_without_a_word_keeps_its_own() -> None:
+    assert metric_name("air_temperature", "en") == "Air temperature"
+    assert metric_name("ph", "zh") == "ph"
+    assert reason_name("sensor_fell_off", "zh") == "sensor_fell_off"
+
+
+def test_every_reason_of_refusal_has_words() -> None:
+    for reason in Reason:
+        assert reason_name(reason, "zh") != reason
+
+
+def test_every_word_the_templates_and_the_code_ask_for_is_there_in_both_languages() -> None:
+    texts = json.loads((ROOM / "i18n.json").read_text(encoding="utf-8"))
+    assert all(set(each) == {"zh", "en"} and all(each.values()) for each in texts.values())
+    asked: set[str] = set()
+    for file in [*ROOM.glob("templates/alerts/*.html"), *ROOM.glob("*.py")]:
+        asked |= set(re.findall(r"['\"](alerts\.[a-z0-9_]+\.[A-Za-z0-9_]+)['\"]", file.read_text(encoding="utf-8")))
+    actions = {"alerts.engine.lost", "alerts.engine.wait", "alerts.engine.start", "alerts.stream.lost",
+               "alerts.stream.refused", "alerts.alarm.acknowledge"}  # fmt: skip
+    assert asked - actions <= set(texts)
+    assert set(json.loads(live_words("zh"))) == {"live.on", "live.wait", "live.off", "age.seconds", "age.minutes",
+                                                 "age.hours", "age.days"}  # fmt: skip
