@@ -116,7 +116,8 @@ class County:
         connection.execute(
             "INSERT INTO telemetry.arrival (gateway_id, digest, evidence, lane, replayed, received_at, reading_count,"
             ' stored, channel_ids, observed_ms, "values") VALUES'
-            " ((SELECT gateway_id FROM registry.channel_v WHERE channel_id = %s), %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)",
+            " ((SELECT gateway_id FROM registry.channel_v WHERE channel_id = %s),"
+            " %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)",
             (channels[0], digest, lane, replayed, len(cells), len(cells), channels, times, values),
         )
         connection.execute(
