@@ -209,6 +209,14 @@ SELECT
         LEFT JOIN registry.site AS place USING (site_id)
         LEFT JOIN registry.organisation AS owner USING (organisation_id)
         WHERE CASE WHEN owner.path IS NULL THEN %(root)s::boolean ELSE starts_with(owner.path, %(scope)s) END
+    ) + (
+        SELECT count(*)
+        FROM trace.dead_letter_v AS t
+        JOIN telemetry.event_feed AS f USING (arrival_id)
+        JOIN registry.gateway AS sender USING (gateway_id)
+        JOIN registry.site AS place USING (site_id)
+        JOIN registry.organisation AS owner USING (organisation_id)
+        WHERE starts_with(owner.path, %(scope)s)
     ) AS dead_letters
 FROM registry.gateway AS g
 JOIN registry.site AS s USING (site_id)
@@ -253,12 +261,20 @@ WHERE starts_with(o.path, %(scope)s)
 ORDER BY l.reading_count DESC, g.code, l.reason
 
 -- name: console_dead_letters
--- Dead letters by gateway and reason, with the newest one's words; those of no known gateway for the whole tree only.
+-- Dead letters by gateway and reason, with the newest one's words: messages ingest refused, and documents the trace room
+-- refused. Those of no known gateway for the whole tree only.
 SELECT
     d.gateway, d.reason, sum(d.times)::bigint AS messages, sum(d.reading_count)::bigint AS reading_count,
     (extract(epoch FROM max(d.received_at)) * 1000)::bigint AS newest_ms,
     (array_agg(d.detail ORDER BY d.received_at DESC, d.dead_letter_id DESC))[1] AS detail
-FROM telemetry.dead_letter_v AS d
+FROM (
+    SELECT gateway, reason, detail, reading_count, times, received_at, dead_letter_id FROM telemetry.dead_letter_v
+    UNION ALL
+    SELECT sender.code, t.reason, t.detail, 0, 1, t.at, t.arrival_id
+    FROM trace.dead_letter_v AS t
+    JOIN telemetry.event_feed AS f USING (arrival_id)
+    JOIN registry.gateway AS sender USING (gateway_id)
+) AS d
 LEFT JOIN registry.gateway AS g ON g.code = d.gateway
 LEFT JOIN registry.site AS s USING (site_id)
 LEFT JOIN registry.organisation AS o USING (organisation_id)
