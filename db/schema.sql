@@ -795,6 +795,15 @@ CREATE VIEW telemetry.reading_v AS
 
 COMMENT ON VIEW telemetry.reading_v IS 'Readings, for alerts and trace.';
 
+CREATE VIEW trace.ambient_product_v AS
+ SELECT gtin
+   FROM registry.product p
+  WHERE ((limit_profile_code IS NOT NULL) AND (NOT (EXISTS ( SELECT
+           FROM registry.limit_profile_now l
+          WHERE ((l.code = p.limit_profile_code) AND (l.metric = ANY (ARRAY['air_temperature'::text, 'product_temperature'::text])) AND ((l.low IS NOT NULL) OR (l.high IS NOT NULL)))))));
+
+COMMENT ON VIEW trace.ambient_product_v IS 'Products whose profile sets no temperature limit, such as fertiliser: their lots have no cold chain to commit.';
+
 CREATE TABLE trace.anchor (
     chain_no integer NOT NULL,
     seq bigint NOT NULL,
@@ -1675,6 +1684,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.reading_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.ambient_product_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.anchor TO hanlu_trace;
 

@@ -38,6 +38,12 @@ class CurveConfig(_Section):
     bucket_s: int = Field(
         3_600, ge=60, le=86_400, description="Length of a piece, seconds; pieces start at multiples since 1970."
     )
+    sample_s: int = Field(
+        60,
+        ge=1,
+        le=3_600,
+        description="Of each span of this length the first reading of a channel is committed, seconds; all are kept.",
+    )
     grace_s: float = Field(
         900, ge=0, le=86_400, description="Wait for late readings after a piece's end while its channel is silent, s."
     )

@@ -3,7 +3,7 @@
 Readings and custody mark pieces in `trace.curve_due`; a ripe one is taken out of the queue *before* its readings are
 read. A reading committed in between therefore either is seen or has marked the piece anew, and none is forgotten. A
 piece that says what the log said last makes no leaf; one that says something else is a higher revision; one whose
-custody is gone says so by holding no points.
+custody is gone says so by holding no points. Goods kept at any temperature (`trace.ambient_product_v`) have no curve.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def take_curves(connection: Connection, curve: CurveConfig, now_ms: int, most: i
         events=[row["event_id"] for row in due],
         buckets=[row["bucket_at"] for row in due],
         bucket_s=curve.bucket_s,
+        sample_s=curve.sample_s,
     )
     stored = []
     for row in pieces:

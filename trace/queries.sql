@@ -525,6 +525,9 @@ CROSS JOIN LATERAL generate_series(
     least(f.to_at, f.from_at + make_interval(days => %(most_days)s), %(now)s) - INTERVAL '1 millisecond',
     make_interval(secs => %(bucket_s)s)
 ) AS bucket_at
+WHERE NOT EXISTS (
+    SELECT FROM trace.ambient_product_v AS g WHERE f.lot_uri LIKE 'https://id.gs1.org/01/' || g.gtin || '%%'
+)
 ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at = excluded.changed_at;
 
 -- name: label_issued
@@ -584,7 +587,7 @@ WHERE (d.lot_uri, d.channel_id, d.event_id, d.bucket_at) = (r.lot_uri, r.channel
 RETURNING d.lot_uri, d.channel_id, d.event_id, d.bucket_at;
 
 -- name: curve_pieces
--- What the log would say now about some pieces of curves, and what it said last.
+-- What the log would say now about some pieces of curves, and what it said last: of each short span the first reading.
 SELECT
     w.lot_uri, w.channel_id, w.event_id, w.bucket_at, c.from_at, c.to_at, c.location, e.event_hash, p.channel, p.unit,
     r.instants, r.figures, k.revision, k.canonical
@@ -595,13 +598,18 @@ LEFT JOIN trace.custody AS c USING (lot_uri, event_id)
 LEFT JOIN trace.place_channel_v AS p ON p.channel_id = w.channel_id AND p.location = c.location
 LEFT JOIN LATERAL (
     SELECT
-        array_agg((extract(epoch FROM t.observed_at) * 1000)::bigint ORDER BY t.observed_at) AS instants,
-        array_agg(t.value ORDER BY t.observed_at) AS figures
-    FROM telemetry.reading_v AS t
-    WHERE t.channel_id = p.channel_id
-        AND t.observed_at >= greatest(c.from_at, w.bucket_at)
-        AND t.observed_at < least(c.to_at, w.bucket_at + make_interval(secs => %(bucket_s)s))
-        AND t.quality < 2
+        array_agg((extract(epoch FROM s.observed_at) * 1000)::bigint ORDER BY s.observed_at) AS instants,
+        array_agg(s.value ORDER BY s.observed_at) AS figures
+    FROM (
+        SELECT DISTINCT ON (span.at) t.observed_at, t.value
+        FROM telemetry.reading_v AS t
+        CROSS JOIN LATERAL date_bin(make_interval(secs => %(sample_s)s), t.observed_at, '1970-01-01Z') AS span (at)
+        WHERE t.channel_id = p.channel_id
+            AND t.observed_at >= greatest(c.from_at, w.bucket_at)
+            AND t.observed_at < least(c.to_at, w.bucket_at + make_interval(secs => %(bucket_s)s))
+            AND t.quality < 2
+        ORDER BY span.at, t.observed_at
+    ) AS s
 ) AS r ON true
 LEFT JOIN LATERAL (
     SELECT h.revision, h.canonical
@@ -681,6 +689,9 @@ JOIN trace.custody AS c
     AND c.from_at < b.bucket_at + make_interval(secs => %(bucket_s)s)
     AND (c.to_at IS NULL OR c.to_at > b.bucket_at)
     AND b.bucket_at < c.from_at + make_interval(days => %(most_days)s)
+WHERE NOT EXISTS (
+    SELECT FROM trace.ambient_product_v AS g WHERE c.lot_uri LIKE 'https://id.gs1.org/01/' || g.gtin || '%%'
+)
 ON CONFLICT (lot_uri, channel_id, event_id, bucket_at) DO UPDATE SET changed_at = excluded.changed_at
 WHERE curve_due.bucket_at + make_interval(secs => %(bucket_s)s) <= excluded.changed_at;
 

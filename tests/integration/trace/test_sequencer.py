@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fix_trace import CHANNEL, HOUR, MINUTE, T0, Ledger, Orchard, amount, event, lot
+from fix_trace import BOX_OF_PEACHES, CHANNEL, HOUR, MINUTE, PEACH, T0, Ledger, Orchard, amount, event, lot
 
 from hanlu.core.clock import ManualClock
 from hanlu.core.errors import ConflictError, FatalError, NotFoundError
@@ -336,3 +336,25 @@ def test_commit_whose_answer_is_lost_is_found_kept_and_not_repeated(ledger: Ledg
     assert done is not None
     assert (done.leaves, done.size) == (0, 1)
     assert ledger.findings() == []
+
+
+def test_curve_commits_the_first_reading_of_each_minute(ledger: Ledger) -> None:
+    ledger.orchard.capture(_seen(A, 0))
+    minute = T0 - T0 % MINUTE + MINUTE
+    ledger.orchard.measure(CHANNEL["room"], [(minute + 5_000 * step, 4 + step / 100) for step in range(12 * 60)])
+    ledger.follow()
+    ledger.append()
+    (document,) = (item["document"] for item in _bundle(ledger)["items"] if item["leaf"]["kind"] == "curve")
+    assert document["points"] == [[minute + MINUTE * step, 4 + 12 * step / 100] for step in range(53)]
+
+
+def test_goods_kept_at_any_temperature_have_no_curve_in_the_log(ledger: Ledger) -> None:
+    ledger.orchard.query(
+        "INSERT INTO registry.limit_profile (code, effective_from, metric, source)"
+        " VALUES ('ambient', '2020-01-01', 'air_temperature', 'test')"
+    )
+    ledger.orchard.query("UPDATE registry.product SET limit_profile_code = 'ambient' WHERE gtin = %s", PEACH)
+    ledger.orchard.capture(_seen(A, 0), _seen(lot("G", BOX_OF_PEACHES), 0))
+    _room(ledger, range(120))
+    ledger.append()
+    assert ledger.orchard.query("SELECT DISTINCT lot_uri FROM trace.curve_chunk") == [(lot("G", BOX_OF_PEACHES),)]

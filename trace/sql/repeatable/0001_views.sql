@@ -21,6 +21,19 @@ WHERE place.gln IS NOT NULL AND c.metric IN ('air_temperature', 'product_tempera
 COMMENT ON VIEW trace.place_channel_v IS
 'Thermometers of a place: of the zone with that GLN, or of all zones of the site with that GLN.';
 
+CREATE OR REPLACE VIEW trace.ambient_product_v AS
+SELECT p.gtin
+FROM registry.product AS p
+WHERE p.limit_profile_code IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM registry.limit_profile_now AS l
+        WHERE l.code = p.limit_profile_code
+            AND l.metric IN ('air_temperature', 'product_temperature')
+            AND (l.low IS NOT NULL OR l.high IS NOT NULL)
+    );
+COMMENT ON VIEW trace.ambient_product_v IS
+'Products whose profile sets no temperature limit, such as fertiliser: their lots have no cold chain to commit.';
+
 CREATE OR REPLACE VIEW trace.valid_event_v AS
 SELECT e.*
 FROM trace.event AS e
