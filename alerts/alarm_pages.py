@@ -49,7 +49,7 @@ def _add_list(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
             found = read.alarms(
                 site=site or None, open_only=state == "open", limit=PER_PAGE + 1, offset=(page - 1) * PER_PAGE
             )
-            context = {"counts": read.counts(), "sites": read.sites()}
+            context = {"counts": read.counts(), "sites": read.sites(desk.SITES_LISTED + 1)}
         address = f"/console/alarms?{urlencode({'state': state, 'site': site or ''})}"
         context |= {
             "alarms": found[:PER_PAGE],

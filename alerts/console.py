@@ -34,6 +34,8 @@ __all__ = ["router"]
 ZONES_PER_PAGE = 36
 """So many cards keep the first view under 100 KB with everything it needs."""
 
+GATEWAYS_PER_PAGE = 50
+
 RangeName = Annotated[str, Query(pattern="^(1h|6h|24h|7d)$")]
 Code = Annotated[str | None, Query(max_length=80)]
 
@@ -77,7 +79,7 @@ def _add_overview(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
             context = {
                 "zones": zones,
                 "sparks": {each.main.channel_id: _spark(each) for each in zones},
-                "sites": read.sites(),
+                "sites": read.sites(desk.SITES_LISTED + 1),
                 "site": site or "",
                 "counts": read.counts(),
                 "page": page,
@@ -141,10 +143,15 @@ def _add_gateways(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
     operator = Depends(web.require(Role.OPERATOR))
 
     @routes.get("/console/gateways")
-    def gateways(request: Request, person: Person = operator) -> Response:
+    def gateways(
+        request: Request, person: Person = operator, page: Annotated[int, Query(ge=1, le=10_000)] = 1
+    ) -> Response:
         with desk.reading(person) as (read, _, frame):
+            found = read.gateways(GATEWAYS_PER_PAGE + 1, (page - 1) * GATEWAYS_PER_PAGE)
             context: dict[str, Any] = {
-                "gateways": read.gateways(),
+                "gateways": found[:GATEWAYS_PER_PAGE],
+                "page": page,
+                "more": len(found) > GATEWAYS_PER_PAGE,
                 "losses": read.losses(),
                 "dead_letters": read.dead_letters(),
                 "counts": read.counts(),

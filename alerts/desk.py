@@ -23,6 +23,9 @@ __all__ = ["Desk"]
 class Desk:
     """Opens reads and renders pages."""
 
+    SITES_LISTED = 60
+    """Up to so many sites are listed in the filter; beyond, one types a code or a part of the name."""
+
     def __init__(self, web: RoomWeb, config: ConsoleConfig) -> None:
         """Use the pool, the clock and the renderer of `web`."""
         self._web = web
@@ -56,5 +59,6 @@ class Desk:
             "reason": lambda code: reason_name(code, lang),
             "number": lambda count: f"{count:,}",
             "path": request.url.path,
+            "sites_listed": self.SITES_LISTED,
         }
         return self._web.pages.render(request, template, {**own, **context}, status=status)

@@ -136,17 +136,23 @@ VALUES (
 
 -- name: console_sites
 -- Sites with zones, for the filter.
-SELECT DISTINCT site AS code, site_zh AS name_zh, site_en AS name_en
-FROM registry.channel_v
-WHERE starts_with(organisation_path, %(scope)s) AND zone IS NOT NULL
-ORDER BY code
+SELECT s.code, s.name_zh, s.name_en
+FROM registry.site AS s
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE starts_with(o.path, %(scope)s) AND EXISTS (SELECT FROM registry.zone AS z WHERE z.site_id = s.site_id)
+ORDER BY s.code
+LIMIT %(limit)s
 
 -- name: console_zones
--- Codes of the zones, in the order of the overview.
-SELECT DISTINCT site, zone
-FROM registry.channel_v
-WHERE starts_with(organisation_path, %(scope)s) AND zone IS NOT NULL AND (%(site)s::text IS NULL OR site = %(site)s)
-ORDER BY site, zone
+-- Codes of the zones that measure something, in the order of the overview; a site by code or a part of its name.
+SELECT z.code
+FROM registry.zone AS z
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE starts_with(o.path, %(scope)s)
+    AND (%(site)s::text IS NULL OR s.code = %(site)s OR strpos(s.name_zh || ' ' || lower(s.name_en), lower(%(site)s)) > 0)
+    AND EXISTS (SELECT FROM registry.device AS d JOIN registry.channel AS c USING (device_id) WHERE d.zone_id = z.zone_id)
+ORDER BY s.code, z.code
 
 -- name: console_channels
 -- Channels of some zones with their newest reading and the state of the link.
@@ -249,6 +255,7 @@ LEFT JOIN (
 ) AS holes USING (gateway_id)
 WHERE starts_with(o.path, %(scope)s)
 ORDER BY k.online NULLS FIRST, s.code, g.code
+LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: console_losses
 -- What gateways declared lost, by reason.
@@ -299,7 +306,7 @@ FROM alerts.alarm AS a
 JOIN registry.channel_v AS c USING (channel_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
     AND (%(alarm_id)s::bigint IS NULL OR a.alarm_id = %(alarm_id)s)
-    AND (%(site)s::text IS NULL OR c.site = %(site)s)
+    AND (%(site)s::text IS NULL OR c.site = %(site)s OR strpos(c.site_zh || ' ' || lower(c.site_en), lower(%(site)s)) > 0)
     AND (%(zones)s::text[] IS NULL OR c.zone = ANY(%(zones)s))
     AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
     AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)

@@ -308,14 +308,14 @@ class Read:
         self._connection = connection
         self._scope = {"scope": scope, "root": scope.count("/") == 2}
 
-    def sites(self) -> list[Named]:
-        """Return the sites that have zones."""
-        return self._all(Named, "console_sites")
+    def sites(self, limit: int) -> list[Named]:
+        """Return the sites that have zones, the first `limit`."""
+        return self._all(Named, "console_sites", limit=limit)
 
     def zone_codes(self, site: str | None = None) -> list[str]:
-        """Return the codes of all zones, or of one site's, in the order of the overview."""
+        """Return the codes of all zones in the order of the overview, or of the sites of a code or name."""
         rows = self._connection.execute(_QUERIES["console_zones"], self._scope | {"site": site})
-        return [zone for _, zone in rows]
+        return [code for (code,) in rows]
 
     def zones(self, codes: Sequence[str], now_ms: int, *, sparks: bool = True) -> list[ZoneNow]:
         """Return zones with what they measure now, by site and code; codes outside the subtree are left out.
@@ -335,9 +335,9 @@ class Read:
         """Return what stands at the top."""
         return self._all(Counts, "console_counts")[0]
 
-    def gateways(self) -> list[Gateway]:
-        """Return the gateways, those without a link first."""
-        return self._all(Gateway, "console_gateways")
+    def gateways(self, limit: int, offset: int = 0) -> list[Gateway]:
+        """Return `limit` gateways after the first `offset`, those without a link first."""
+        return self._all(Gateway, "console_gateways", limit=limit, offset=offset)
 
     def losses(self) -> list[Losses]:
         """Return declared losses by gateway and reason."""
@@ -361,7 +361,7 @@ class Read:
         """Return alarms: unacknowledged first, then by priority, then the newest.
 
         Args:
-            site: code of a site to keep to.
+            site: code of a site to keep to, or a part of its name.
             zones: codes of zones to keep to.
             open_only: leave out those that are over.
             from_ms: leave out those that returned before.
