@@ -18,7 +18,7 @@ from hanlu.core.clock import from_ms, to_ms
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 from hanlu.trace.config import CurveConfig
-from hanlu.trace.projection import Custody, EventFacts, ThingFacts, contained_lots, custody_of, edges_of
+from hanlu.trace.projection import EDGE_MAKING, Custody, EventFacts, ThingFacts, contained_lots, custody_of, edges_of
 
 __all__ = ["capture_lock", "project", "rebuild"]
 
@@ -60,8 +60,10 @@ def project(connection: Connection, events: Collection[int], curve: CurveConfig,
     if not events:
         return
     write = _Writer(connection, curve, now_ms)
-    told = [row["event_id"] for row in write.rows("events_told_with", events=list(events))]
-    _project_edges(write, told)
+    rows = write.rows("events_told_with", events=list(events))
+    told = [row["event_id"] for row in rows]
+    if any(row["event_type"] in EDGE_MAKING for row in rows):
+        _project_edges(write, told)
     lots = {row["lot_uri"] for row in write.rows("lots_of_events", events=told)}
     lots |= _project_contents(write, told)
     _project_custody(write, sorted(lots))

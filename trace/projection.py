@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 __all__ = [
+    "EDGE_MAKING",
     "LEAVING",
     "Custody",
     "Edge",
@@ -34,6 +35,9 @@ LEAVING: Final = frozenset({"shipping", "departing", "consigning"})
 """Business steps with which goods leave a place. Source: CBV 2.0, section 7.1.3."""
 
 _EDGE_KIND: Final = {"AggregationEvent": "aggregation", "AssociationEvent": "association"}
+EDGE_MAKING: Final = frozenset({"TransformationEvent", *_EDGE_KIND})
+"""Types of events that can add to the lot graph."""
+
 _CHILD: Final = frozenset({"child", "child_quantity"})
 _INPUT: Final = frozenset({"input", "input_quantity"})
 _OUTPUT: Final = frozenset({"output", "output_quantity"})

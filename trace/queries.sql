@@ -378,7 +378,7 @@ ORDER BY e.event_id;
 
 -- name: events_told_with
 -- Some events, those of the same transformations, and those an error declaration among them takes back.
-SELECT DISTINCT e.event_id
+SELECT DISTINCT e.event_id, e.event_type
 FROM trace.event AS o
 JOIN trace.event AS e
     ON e.event_id = o.event_id

@@ -173,10 +173,14 @@ def _check_tiles(connection: Connection, tree: MemoryTree, size: int) -> Iterato
 
 
 def _check_anchors(connection: Connection) -> Iterator[Finding]:
+    rows = list(_rows(connection, "fsck_anchors"))
+    if not rows:
+        return
+    # Loading the chain's libraries takes longer than checking a small log: only a log with anchors pays for it.
     from hanlu.trace.anchor.web3_chain import head_after
 
     heads: dict[int, tuple[int, bytes]] = {}
-    for row in _rows(connection, "fsck_anchors"):
+    for row in rows:
         where = f"anchor {row['seq']} of contract {row['contract']}"
         seq, head = heads.get(row["chain_no"], (0, bytes(row["genesis_head"])))
         made = head_after(bytes(row["prev_head"]), row["seq"], row["tree_size"], bytes(row["root_hash"]))
