@@ -34,7 +34,7 @@ SUMMARY_KEPT_S: Final = 2.0
 
 _QUERIES = load_queries("hanlu.app")
 _ELEMENT = re.compile(r"\((\d{2,4})\)([^()]{1,90})")
-_LOT = re.compile(r"[!-.0-~]{1,20}")  # GS1 character set 82 without the slash, AI (10)
+_LOT = re.compile(r"[!\"%&'()*+,\-./0-9:;<=>?A-Z_a-z]{1,20}")  # AI (10): GS1 General Specifications 7.11, set 82
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,15 @@ class Summary:
     alarms: int
     records: int
     anchored_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A lot a number may mean: the path of its page, and its product's names."""
+
+    path: str
+    name_zh: str
+    name_en: str
 
 
 class SummaryReader:
@@ -120,7 +129,9 @@ def front_router(pages: HtmlPages, auth: Auth, summary: SummaryReader, trace: Po
     async def front(request: Request) -> Response:
         await auth.person(request)
         numbers = await run_in_threadpool(summary.read)
-        return await run_in_threadpool(pages.render, request, "front.html", {"numbers": numbers, "asked": ""})
+        return await run_in_threadpool(
+            pages.render, request, "front.html", {"numbers": numbers, "asked": "", "choices": []}
+        )
 
     @router.get("/summary.json")
     async def summary_json() -> Response:
@@ -132,21 +143,26 @@ def front_router(pages: HtmlPages, auth: Auth, summary: SummaryReader, trace: Po
     @router.get("/find")
     def find(request: Request, code: str = "") -> Response:
         asked = code.strip()[:MAX_CODE]
-        path = link_path(asked) or _label_path(trace, asked)
+        path = link_path(asked)
+        choices = [] if path else _choices(trace, asked)
+        if path is None and len(choices) == 1:
+            path = choices[0].path
         if path is not None:
             return RedirectResponse(path, status_code=303)
-        return pages.render(request, "front.html", {"numbers": summary.read(), "asked": asked}, status=404)
+        context = {"numbers": summary.read(), "asked": asked, "choices": choices}
+        return pages.render(request, "front.html", context, status=300 if choices else 404)
 
     return router
 
 
-def _label_path(trace: Pool, lot: str) -> str | None:
-    """Return the path printed on the newest label of a lot number, None when there is none."""
+def _choices(trace: Pool, lot: str) -> list[Choice]:
+    """Return the products that have a lot of this number: several growers may well have counted to the same one."""
     if not _LOT.fullmatch(lot):
-        return None
+        return []
     with translated(), trace.connection() as connection:
-        row = connection.execute(_QUERIES["label_of_lot"], {"lot": quote(lot, safe="")}).fetchone()
-    return None if row is None else link_path(str(row[0]))
+        rows = connection.execute(_QUERIES["products_of_lot"], {"lot": quote(lot, safe="")}).fetchall()
+    links = ((DigitalLink("01", gtin, (("10", lot),)), zh, en) for gtin, zh, en in rows)
+    return [Choice(link.at(""), zh, en) for link, zh, en in links]
 
 
 def _as_json(numbers: Summary) -> Mapping[str, int | str]:

@@ -21,9 +21,12 @@ SELECT
     (SELECT coalesce(max(tree_size), 0)::bigint FROM trace.checkpoint) AS records,
     (SELECT max(mined_at) FROM trace.anchor) AS anchored_at;
 
--- name: label_of_lot
--- The newest label printed for a lot number, whoever's product it is.
-SELECT code FROM trace.label
-WHERE split_part(lot_uri, '/10/', 2) = %(lot)s
-ORDER BY issued_at DESC
-LIMIT 1;
+-- name: products_of_lot
+-- The products of which a lot with this number (percent-encoded) is known; one look into an index for each product.
+SELECT p.gtin, p.name_zh, p.name_en
+FROM registry.product AS p
+WHERE EXISTS (
+    SELECT FROM trace.event_thing AS t
+    WHERE t.lot_uri = 'https://id.gs1.org/01/' || p.gtin || '/10/' || %(lot)s::text
+)
+ORDER BY p.gtin;

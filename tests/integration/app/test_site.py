@@ -246,13 +246,42 @@ def test_a_code_that_is_none_is_told_beside_the_field(site: Site, code: str):
         assert "没有找到这个编码" in answer.text
 
 
-def test_a_lot_number_alone_leads_to_its_newest_label(site: Site):
+def know_of(site: Site, *lots: tuple[str, str]) -> None:
+    """Let the trace room have seen lots, each of a GTIN and a number."""
     import psycopg
 
     with psycopg.connect(site.register.url) as connection:
-        connection.execute(
-            "INSERT INTO trace.label (code, lot_uri, issued_by) VALUES (%s, %s, 'test')",
-            ("/01/06999999200017/10/TAO-1", "https://id.gs1.org/01/06999999200017/10/TAO-1"),
-        )
-    answer = site.client.get("/find", params={"code": "TAO-1"})
-    assert answer.headers["location"] == "/01/06999999200017/10/TAO-1"
+        for number, (gtin, lot) in enumerate(lots):
+            row = connection.execute(
+                "INSERT INTO trace.event (event_hash, jcs_sha256, event_type, event_time, event_offset, source,"
+                " document, canonical)"
+                " VALUES (%s, %s, 'ObjectEvent', now(), '+08:00', 'test', '{}', '') RETURNING event_id",
+                (f"ni:///sha-256;{number}", bytes(32)),
+            ).fetchone()
+            assert row is not None
+            uri = f"https://id.gs1.org/01/{gtin}/10/{lot}"
+            connection.execute(
+                "INSERT INTO trace.event_thing (event_id, role, uri, lot_uri) VALUES (%s, 'epc', %s, %s)",
+                (row[0], uri, uri),
+            )
+
+
+PEACHES, SHIITAKE = "06999999200017", "06999999200031"
+
+
+def test_a_lot_number_alone_leads_to_the_lot_that_has_it(site: Site):
+    know_of(site, (PEACHES, "TAO-1"), (PEACHES, "TAO%252"), (PEACHES, "A%2F1"), (SHIITAKE, "GU-1"))
+    for code, path in (
+        ("TAO-1", f"/01/{PEACHES}/10/TAO-1"),
+        ("TAO%2", f"/01/{PEACHES}/10/TAO%252"),
+        ("A/1", f"/01/{PEACHES}/10/A%2F1"),
+    ):
+        assert site.client.get("/find", params={"code": code}).headers["location"] == path
+
+
+def test_a_lot_number_of_two_products_is_asked_about(site: Site):
+    know_of(site, (PEACHES, "1"), (SHIITAKE, "1"))
+    answer = site.client.get("/find", params={"code": "1"})
+    assert answer.status_code == 300
+    for gtin in (PEACHES, SHIITAKE):
+        assert f'href="/01/{gtin}/10/1"' in answer.text
