@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from hanlu.alerts.acknowledge import NOTE_LENGTH, acknowledge
 from hanlu.alerts.desk import Desk
-from hanlu.alerts.read import Alarm, Read
+from hanlu.alerts.read import Read
 from hanlu.alerts.trend import pictures, read_trend
+from hanlu.alerts.views import Alarm
 from hanlu.alerts.wording import metric_name, unit_label, words
 from hanlu.core.curve import Lang, Span
 from hanlu.core.errors import ConflictError, NotFoundError

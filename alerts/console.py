@@ -20,9 +20,10 @@ from hanlu.alerts.alarm_pages import add_alarm_pages
 from hanlu.alerts.config import ConsoleConfig
 from hanlu.alerts.desk import Desk
 from hanlu.alerts.live import Viewer
-from hanlu.alerts.read import SPARK_GAP_MS, ChannelNow, Read, ZoneNow
+from hanlu.alerts.read import SPARK_GAP_MS, Read
 from hanlu.alerts.stream import Hub
 from hanlu.alerts.trend import CHART_POINTS, RANGES, Trend, payload, picture, pictures, read_trend
+from hanlu.alerts.views import ChannelNow, ZoneNow
 from hanlu.alerts.wording import metric_name, unit_label, words
 from hanlu.core.curve import Lang, Span, sparkline
 from hanlu.core.errors import NotFoundError

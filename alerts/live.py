@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from hanlu.alerts.read import Counts
+from hanlu.alerts.views import Counts
 
 __all__ = ["AlarmChange", "Batch", "ChannelPlace", "Position", "Viewer", "alarm_event", "messages", "reset", "tick"]
 

@@ -1,4 +1,4 @@
-"""What the console shows, as values: rows of the database turned into zones, alarms and gateways, and judged.
+"""Reads what the console shows: the statements of queries.sql, their rows turned into the values of views.py.
 
 Everything is limited to a person's subtree by the statements themselves (`scope`, the path of an organisation). All
 instants are Unix milliseconds UTC.
@@ -7,33 +7,32 @@ instants are Unix milliseconds UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import groupby
 from typing import Any, TypeVar
 
 from psycopg.rows import class_row, dict_row
 
-from hanlu.alerts.alarm import ProcessState, SuppressionState, calls
+from hanlu.alerts.views import (
+    Alarm,
+    ChannelNow,
+    Counts,
+    DeadLetters,
+    Entry,
+    Gateway,
+    Losses,
+    Named,
+    Standing,
+    Switch,
+    ZoneNow,
+    on_spans,
+)
 from hanlu.core.clock import from_ms
 from hanlu.core.curve import Sample, Span
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
-__all__ = [
-    "Alarm",
-    "ChannelNow",
-    "Counts",
-    "DeadLetters",
-    "Entry",
-    "Gateway",
-    "Losses",
-    "Named",
-    "Read",
-    "Standing",
-    "ZoneNow",
-]
+__all__ = ["SPARK_GAP_MS", "Read"]
 
 _QUERIES = load_queries("hanlu.alerts")
 _Row = TypeVar("_Row")
@@ -41,263 +40,6 @@ _SPARK_SPAN = timedelta(hours=6)
 _SPARK_BUCKET = timedelta(minutes=10)
 SPARK_GAP_MS = 25 * 60_000
 """Neighbouring buckets of a spark further apart are not joined: two and a half buckets."""
-
-_SWITCHES = ("door_open", "defrost", "compressor")
-"""Metrics that are on or off: shown as strips and words, never as curves."""
-
-
-class Standing(StrEnum):
-    """How a zone stands, worst first; the words of the console's badges."""
-
-    UNACKNOWLEDGED = "unacknowledged"
-    ACKNOWLEDGED = "acknowledged"
-    RETURNED = "returned"
-    OFFLINE = "offline"
-    STALE = "stale"
-    EMPTY = "empty"
-    NORMAL = "normal"
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Something with a code and a name in both languages."""
-
-    code: str
-    name_zh: str
-    name_en: str
-
-    def name(self, lang: str) -> str:
-        """Return the name in `lang`, "zh" or "en"."""
-        return self.name_zh if lang == "zh" else self.name_en
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelNow:
-    """A channel with its newest reading; fields as in registry.channel_v and telemetry.latest_v."""
-
-    channel_id: int
-    metric: str
-    unit: str
-    period_s: float
-    low: float | None
-    high: float | None
-    limit_profile: str | None
-    no_data_s: int
-    zone: str
-    zone_zh: str
-    zone_en: str
-    site: str
-    site_zh: str
-    site_en: str
-    site_kind: str
-    gateway: str
-    observed_ms: int | None
-    received_ms: int | None
-    value: float | None
-    online: bool
-    replay: bool
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether the channel says on or off."""
-        return self.metric in _SWITCHES
-
-    @property
-    def gap_ms(self) -> float:
-        """Neighbouring readings further apart are not joined by a line: two and a half periods, milliseconds."""
-        return 2500 * self.period_s
-
-    def end_ms(self, now_ms: int) -> int:
-        """Return where the channel's "now" is: the platform's, or the newest reading while its gateway replays."""
-        return self.observed_ms if self.replay and self.observed_ms is not None else now_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """An alarm with where it is; fields as in alerts.alarm and registry.channel_v."""
-
-    alarm_id: int
-    channel_id: int
-    kind: str
-    priority: int
-    process_state: str
-    suppression_state: str
-    limit_value: float | None
-    peak: float | None
-    exceeded_ms: int
-    raised_ms: int
-    detected_ms: int
-    returned_ms: int | None
-    acknowledged_ms: int | None
-    peak_ms: int | None
-    acknowledged_by: str | None
-    note: str | None
-    replayed: bool
-    version: int
-    metric: str
-    unit: str
-    period_s: float
-    low: float | None
-    high: float | None
-    zone: str | None
-    zone_zh: str | None
-    zone_en: str | None
-    site: str
-    site_zh: str
-    site_en: str
-
-    @property
-    def calls(self) -> bool:
-        """Whether the alarm waits for a person."""
-        return calls(ProcessState(self.process_state), SuppressionState(self.suppression_state))
-
-    @property
-    def standing(self) -> Standing:
-        """How the alarm stands, in the console's words."""
-        return _STANDINGS[ProcessState(self.process_state)]
-
-    def zone_name(self, lang: str) -> str:
-        """Return the zone's name, or the site's for a device that stands in no zone."""
-        return (self.zone_zh if lang == "zh" else self.zone_en) or self.site_name(lang)
-
-    def site_name(self, lang: str) -> str:
-        """Return the site's name."""
-        return self.site_zh if lang == "zh" else self.site_en
-
-    def span(self, now_ms: int) -> Span:
-        """Return from when to when the limit was exceeded, until now while it still is."""
-        return Span(self.exceeded_ms, self.returned_ms if self.returned_ms is not None else max(now_ms, self.raised_ms))
-
-
-_STANDINGS = {
-    ProcessState.UNACKNOWLEDGED: Standing.UNACKNOWLEDGED,
-    ProcessState.ACKNOWLEDGED: Standing.ACKNOWLEDGED,
-    ProcessState.RTN_UNACKNOWLEDGED: Standing.RETURNED,
-    ProcessState.NORMAL: Standing.NORMAL,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneNow:
-    """A zone with its channels and open alarms.
-
-    Attributes:
-        zone: code and names.
-        site: code and names.
-        site_kind: as in registry.site.
-        channels: at least one; the one that stands for the zone first.
-        alarms: not over, worst first.
-        spark: coarse curve of the first channel.
-        standing: how it stands.
-    """
-
-    zone: Named
-    site: Named
-    site_kind: str
-    channels: tuple[ChannelNow, ...]
-    alarms: tuple[Alarm, ...]
-    spark: tuple[Sample, ...]
-    standing: Standing
-
-    @property
-    def main(self) -> ChannelNow:
-        """The channel that stands for the zone."""
-        return self.channels[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What stands at the top of the console: alarms, links, the last word of any gateway, the account."""
-
-    waiting: int
-    standing: int
-    gateways: int
-    online: int
-    heard_ms: int | None
-    produced: int
-    stored: int
-    duplicate: int
-    lost: int
-    dead: int
-    outstanding: int
-    dead_letters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A gateway with link, account and gaps; `online` is None before its first word."""
-
-    gateway_id: int
-    code: str
-    site: str
-    site_zh: str
-    site_en: str
-    online: bool | None
-    replay: bool
-    since_ms: int | None
-    seen_ms: int | None
-    produced: int
-    stored: int
-    duplicate: int
-    lost: int
-    dead: int
-    outstanding: int
-    redelivered: int
-    gap_ranges: int
-    gap_messages: int
-    gap_since_ms: int | None
-
-    def site_name(self, lang: str) -> str:
-        """Return the site's name."""
-        return self.site_zh if lang == "zh" else self.site_en
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """Readings a gateway declared lost for one reason."""
-
-    gateway: str
-    reason: str
-    reading_count: int
-    newest_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetters:
-    """Messages of one gateway refused for one reason; `gateway` is None when no known one sent them."""
-
-    gateway: str | None
-    reason: str
-    messages: int
-    reading_count: int
-    newest_ms: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of an alarm's journal; fields as in alerts.journal."""
-
-    version: int
-    at_ms: int
-    recorded_ms: int
-    event: str
-    from_state: str
-    to_state: str
-    actor: str
-    value: float | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """A row of `zone_switches`: from `at_ms` the channel was on or off; the reading before was at `before_ms`."""
-
-    at_ms: int
-    before_ms: int | None
-    is_on: bool
-    after_gap: bool
-    is_last: bool
 
 
 class Read:
@@ -445,27 +187,6 @@ class Read:
     def _all(self, of: type[_Row], query: str, **parameters: Any) -> list[_Row]:
         with self._connection.cursor(row_factory=class_row(of)) as cursor:
             return cursor.execute(_QUERIES[query], self._scope | parameters).fetchall()
-
-
-def on_spans(rows: Iterable[Switch], period_ms: int) -> Iterable[Span]:
-    """Yield the spans in which a switch was on, from the readings where it changed, began, stopped or paused.
-
-    Args:
-        rows: ascending in time.
-        period_ms: a reading speaks for this long when none follows it.
-    """
-    since: int | None = None
-    for row in rows:
-        if since is not None and row.after_gap:
-            yield Span(since, (row.before_ms if row.before_ms is not None else since) + period_ms)
-            since = None
-        if since is None and row.is_on:
-            since = row.at_ms
-        elif since is not None and not row.is_on:
-            yield Span(since, row.at_ms)
-            since = None
-        if since is not None and row.is_last:
-            yield Span(since, row.at_ms + period_ms)
 
 
 def _moment(ms: int | None) -> datetime | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hanlu.alerts.read import Alarm, ChannelNow, Read
+from hanlu.alerts.read import Read
+from hanlu.alerts.views import Alarm, ChannelNow
 from hanlu.core.curve import Lang, Mark, Sample, Span, Strip, curve
 
 __all__ = ["RANGES", "Trend", "payload", "picture", "pictures", "read_trend"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanlu.alerts.live import AlarmChange, Batch, ChannelPlace, Position, Viewer, messages, newest, reset, tick
-from hanlu.alerts.read import Counts
+from hanlu.alerts.views import Counts
 
 PLACES = {1: ChannelPlace("/1/2/", "room"), 2: ChannelPlace("/1/2/", "chill"), 3: ChannelPlace("/1/3/", "far")}
 ALARM = AlarmChange("9", 4, 17, "raise", "UNACKNOWLEDGED", "high", 1, 1, "room", "store", "/1/2/")

@@ -7,8 +7,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from hanlu.alerts.read import ChannelNow, Switch, on_spans
 from hanlu.alerts.trend import Trend, payload
+from hanlu.alerts.views import ChannelNow, Switch, on_spans
 from hanlu.alerts.wording import live_words, metric_name, reason_name, words
 from hanlu.core.curve import Sample, Span
 from hanlu.core.rejected import Reason
