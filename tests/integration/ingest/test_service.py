@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_edge import Edge, Message, temperature
 from fix_ingest import Platform, working
 from fix_mqtt import Client, forget_session, ingest_config, own_partition
-from fix_services import BrokerServer, wait_until
+from fix_services import BrokerServer, free_port, prepared, running, temporary_folder, wait_until
 
+from hanlu.app.embedded.broker import EmbeddedBroker
+from hanlu.app.settings import BrokerSettings
 from hanlu.core.senml import encode_json
-from hanlu.ingest.config import IngestConfig
+from hanlu.ingest.config import BrokerConfig, IngestConfig
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -157,3 +159,19 @@ def test_will_turns_the_link_off(
         wait_until(
             lambda: one_platform.rows("SELECT online FROM telemetry.gateway_link") == [(False,)], "gateway offline"
         )
+
+
+def test_trial_broker_carries_readings_to_their_receipt_as_well(edge: Edge, one_platform: Platform) -> None:
+    one_platform.register(edge)
+    with temporary_folder() as folder:
+        settings = BrokerSettings(port=free_port(), kind="amqtt")
+        service = EmbeddedBroker(folder / "broker", settings, gateways=(edge.code,))
+        prepared(service)
+        with running(service, folder / "broker.log"):
+            trial = BrokerServer("127.0.0.1", settings.port, service.url, service)
+            everything = IngestConfig(broker=BrokerConfig.from_url(service.url))
+            with working(everything, one_platform), Client(trial) as client:
+                client.listen(edge)
+                client.publish(*_series(edge, 100))
+                client.await_receipt(100)
+    assert one_platform.account(edge)["stored"] == 100

@@ -132,6 +132,34 @@ class TestAccounts:
         assert platform.dead_letters() == {"impossible_value": 1, "unknown_channel": 1}
         platform.check()
 
+    def test_loss_of_a_source_counts_once_however_often_it_is_declared(
+        self, platform: Platform, edge: Edge, pen: Pen
+    ) -> None:
+        room = {"source": "room.csv 2-101", "channel": "room-1/air_temperature"}
+        pen.write(edge.loss(3, **room), edge.readings(_series(2)), edge.loss(3, **room))  # twice in one batch
+        pen.write(edge.loss(3, **room), edge.loss(5, **room | {"channel": "room-2/air_temperature"}))
+        pen.write(edge.loss(1, **room | {"reason": "not_a_number"}), edge.loss(2, source="room.csv 2-101"))
+        pen.write(edge.loss(2, source="room.csv 2-101"))
+        account = platform.account(edge)
+        assert account["produced"] == 3 * 3 + 2 + 5 + 1 + 2 * 2
+        assert account | {"stored": 2, "lost": 3 + 5 + 1 + 2, "duplicate": 2 * 3 + 2, "dead": 0} == account
+        counts = platform.rows("SELECT reason, channel, reading_count FROM telemetry.loss ORDER BY loss_id")
+        assert counts == [
+            ("no_value", "room-1/air_temperature", 3),
+            ("no_value", "room-2/air_temperature", 5),
+            ("not_a_number", "room-1/air_temperature", 1),
+            ("no_value", None, 2),
+        ]
+        assert platform.one("SELECT outstanding FROM telemetry.gateway_account") == 0
+        platform.check()
+
+    def test_loss_without_a_source_counts_each_time(self, platform: Platform, edge: Edge, pen: Pen) -> None:
+        pen.write(edge.loss(3), edge.loss(3))
+        pen.write(edge.loss(3))
+        assert platform.account(edge)["lost"] == 9
+        assert platform.one("SELECT count(*) FROM telemetry.loss") == 3
+        platform.check()
+
     def test_missing_messages_are_gaps_until_they_come(self, platform: Platform, edge: Edge, pen: Pen) -> None:
         messages = [edge.readings([temperature(-18, NOON_MS - i)]) for i in range(9)]
         (committed,) = pen.write(messages[0], messages[3], messages[8])
