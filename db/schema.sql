@@ -151,10 +151,13 @@ CREATE TABLE telemetry.loss (
     from_at timestamp with time zone,
     to_at timestamp with time zone,
     detail text DEFAULT ''::text NOT NULL,
+    source text DEFAULT ''::text NOT NULL,
     CONSTRAINT loss_reading_count_check CHECK ((reading_count > 0))
 );
 
 COMMENT ON TABLE telemetry.loss IS 'Readings a gateway declares lost, with the reason: part of the proof, never silent.';
+
+COMMENT ON COLUMN telemetry.loss.source IS 'Names what was lost, so that the same loss declared again counts as duplicate; empty when every declaration counts.';
 
 CREATE VIEW alerts.loss_by_reason AS
  SELECT gateway_id,
@@ -1098,7 +1101,7 @@ CREATE VIEW trace.place_channel_v AS
     c.channel,
     c.metric,
     c.unit,
-    c.period_s,
+    c.no_data_s,
     c.zone,
     c.zone_zh,
     c.zone_en,
@@ -1417,6 +1420,8 @@ CREATE INDEX arrival_feed_order ON telemetry.arrival USING btree (txid, arrival_
 CREATE UNIQUE INDEX arrival_identity ON telemetry.arrival USING btree (gateway_id, epoch, seq) WHERE (epoch IS NOT NULL);
 
 CREATE UNIQUE INDEX arrival_unsigned_identity ON telemetry.arrival USING btree (gateway_id, digest) WHERE (epoch IS NULL);
+
+CREATE UNIQUE INDEX loss_identity ON telemetry.loss USING btree (gateway_id, source, reason, channel) NULLS NOT DISTINCT WHERE (source <> ''::text);
 
 CREATE INDEX curve_due_age ON trace.curve_due USING btree (changed_at);
 

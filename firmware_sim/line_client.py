@@ -79,15 +79,15 @@ class LineClient:
 
     def serve(self, selector: selectors.BaseSelector, *, readable: bool) -> list[Answer]:
         """Read and write what is possible now; a break is noted, never raised."""
-        if self._sock is None:
-            return []
-        try:
-            answers = self._read() if readable else []
-            self._write(selector)
-        except (OSError, RemoteError) as error:
-            self.drop(selector, str(error))
-            return []
-        return answers
+        answers: list[Answer] = []
+        if self._sock is not None:
+            try:
+                if readable:
+                    answers = self._read()
+                self._write(selector)
+            except (OSError, RemoteError) as error:
+                self.drop(selector, str(error))
+        return answers  # also those read just before the break: the session has settled them
 
     def drop(self, selector: selectors.BaseSelector, why: str) -> None:
         """Give up the connection; what has no answer will be sent again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from hanlu.core.errors import TransientError
@@ -26,7 +27,7 @@ class Settled:
         channel_ids: of the readings newly stored, in their order.
         observed_ms: parallel, Unix milliseconds UTC.
         values: parallel.
-        duplicate: readings that were on record with the same value.
+        duplicate: readings that were on record with the same value, and lost ones that were declared before.
         dead: what was refused, by decoding and because another value is on record.
     """
 
@@ -43,16 +44,22 @@ class Settled:
         return sum(each.reading_count for each in self.dead)
 
 
-def settle(messages: Sequence[Accepted], fates: Sequence[Fate] | None) -> list[Settled]:
+def settle(
+    messages: Sequence[Accepted], fates: Sequence[Fate] | None, repeated: AbstractSet[int] = frozenset()
+) -> list[Settled]:
     """Return the messages with what became of their readings.
 
     Args:
         messages: in order.
         fates: of all their readings, one after the other; None when all were stored.
+        repeated: indexes of the messages that declare a loss which is on record.
     """
     settled: list[Settled] = []
     start = 0
-    for message in messages:
+    for index, message in enumerate(messages):
+        if index in repeated:
+            settled.append(Settled(message._replace(loss=None), [], [], [], message.lost_count, message.dead))
+            continue
         end = start + len(message.values)
         mine = fates[start:end] if fates is not None else None
         start = end

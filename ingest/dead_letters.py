@@ -1,6 +1,7 @@
 """What could not be taken, kept with its bytes and the reason, and losses a gateway declares.
 
-The same bytes refused for the same reason are one row that counts up, so a device that repeats itself fills no disk.
+The same bytes refused for the same reason are one row that counts up, so a device that repeats itself fills no disk. A
+loss that names its source counts once, like a reading: a device that had no answer to it declares it again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from hanlu.core.rejected import Reason
 from hanlu.db.pool import Connection
 from hanlu.db.queries import Queries
 from hanlu.ingest.arrivals import Settled
-from hanlu.ingest.message import Dead, Refused
+from hanlu.ingest.binary import Int8s, Texts
+from hanlu.ingest.message import Accepted, Dead, Refused
 
-__all__ = ["keep_dead_letters", "keep_losses"]
+__all__ = ["keep_dead_letters", "keep_losses", "repeated_losses"]
 
 _TOPIC_LENGTH: Final = 200
 """Characters kept of a topic: ours are below 70, and a foreign one must not outgrow the index over it."""
@@ -55,6 +57,39 @@ def keep_dead_letters(
             cursor.executemany(queries["keep_dead_letter"], [letters[key] for key in sorted(letters)])
 
 
+def repeated_losses(connection: Connection, queries: Queries, messages: Sequence[Accepted]) -> set[int]:
+    """Return which of the messages declare a loss that is on record, or that an earlier one of them declares.
+
+    Args:
+        connection: in a transaction.
+        queries: of this room.
+        messages: fresh ones, in their order; the answer names their indexes.
+    """
+    named = [
+        (index, (message.gateway_id, loss.source, loss.reason, loss.channel or ""))
+        for index, message in enumerate(messages)
+        if (loss := message.loss) is not None and loss.source
+    ]
+    if not named:
+        return set()
+    rows = connection.execute(
+        queries["list_losses"],
+        {
+            "gateway_ids": Int8s([identity[0] for _, identity in named]),
+            "sources": Texts([identity[1] for _, identity in named]),
+            "reasons": Texts([identity[2] for _, identity in named]),
+            "channels": Texts([identity[3] for _, identity in named]),
+        },
+    )
+    known = {named[place - 1][1] for (place,) in rows}
+    repeated: set[int] = set()
+    for index, identity in named:
+        if identity in known:
+            repeated.add(index)
+        known.add(identity)
+    return repeated
+
+
 def keep_losses(
     connection: Connection,
     queries: Queries,
@@ -72,6 +107,7 @@ def keep_losses(
             "from_ms": loss.from_ms,
             "to_ms": loss.to_ms,
             "detail": loss.detail,
+            "source": loss.source,
         }
         for message in (each.message for each in settled)
         if (loss := message.loss) is not None

@@ -102,14 +102,23 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 RETURNING arrival_id, gateway_id, digest;
 
+-- name: list_losses
+-- Those of these losses that are on record already, each by its place in the arrays, from 1; no channel is ''.
+SELECT w.place
+FROM unnest(%(gateway_ids)s::bigint[], %(sources)s::text[], %(reasons)s::text[], %(channels)s::text[])
+    WITH ORDINALITY AS w (gateway_id, source, reason, channel, place)
+JOIN telemetry.loss AS l
+    ON l.gateway_id = w.gateway_id AND l.source = w.source AND l.reason = w.reason
+    AND coalesce(l.channel, '') = w.channel AND l.source <> '';
+
 -- name: insert_loss
 -- Readings a gateway declares lost.
-INSERT INTO telemetry.loss (arrival_id, gateway_id, reason, reading_count, channel, from_at, to_at, detail)
+INSERT INTO telemetry.loss (arrival_id, gateway_id, reason, reading_count, channel, from_at, to_at, detail, source)
 VALUES (
     %(arrival_id)s, %(gateway_id)s, %(reason)s, %(reading_count)s, %(channel)s,
     'epoch'::timestamptz + %(from_ms)s::bigint * INTERVAL '1 millisecond',
     'epoch'::timestamptz + %(to_ms)s::bigint * INTERVAL '1 millisecond',
-    %(detail)s
+    %(detail)s, %(source)s
 );
 
 -- name: keep_dead_letter

@@ -27,7 +27,7 @@ from hanlu.ingest.account import Standing
 from hanlu.ingest.arrivals import Settled, insert_arrivals, keep_latest, keep_links, settle
 from hanlu.ingest.binary import register
 from hanlu.ingest.chain import Link, Links, judge, neighbours, without_number
-from hanlu.ingest.dead_letters import keep_dead_letters, keep_losses
+from hanlu.ingest.dead_letters import keep_dead_letters, keep_losses, repeated_losses
 from hanlu.ingest.ledger import Tally, add_links, lock_accounts, read_digests, settle_accounts
 from hanlu.ingest.message import Accepted, Dead, Outcome, Refused, Spool
 from hanlu.ingest.store import store_readings
@@ -165,7 +165,7 @@ class Writer:
         observed_ms = [ms for each in fresh for ms in each.observed_ms]
         values = [value for each in fresh for value in each.values]
         fates = store_readings(connection, self._queries, channel_ids, observed_ms, values) if values else None
-        return settle(fresh, fates)
+        return settle(fresh, fates, repeated_losses(connection, self._queries, fresh))
 
 
 @dataclass(slots=True)

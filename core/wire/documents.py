@@ -56,6 +56,12 @@ class Loss(_Document):
     from_ms: int | None = None
     to_ms: int | None = None
     detail: str = Field(default="", max_length=4_000)
+    source: str = Field(
+        default="",
+        max_length=200,
+        description="names what was lost, where it may be declared again: the platform counts a source once for each"
+        " gateway, reason and channel; empty: every declaration counts",
+    )
 
 
 class Receipt(BaseModel):

@@ -1,17 +1,19 @@
 """An export on its way: rows become lines, lines are sent until each has its answer.
 
 Exact across kills: a line without an answer is sent again, and what the gateway has twice the platform counts once: a
-value by its channel and time, a declared loss by being the same document to the last byte (its detail names the file's
-digest and the rows).
+value by its channel and time, a declared loss by its source, which names the file's digest and the rows. Losses are
+declared for the same stretches of rows at every speed, so that a file played twice loses nothing twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 
 from hanlu.core.clock import Clock, SystemClock
@@ -42,7 +44,7 @@ class Body:
 
     Attributes:
         content: `senml` or `lost`.
-        rows: rows that are complete with this line.
+        rows: rows that count as sent with this line.
         values: values in it.
         invalid: cells it declares lost, by reason.
         observed_ms: latest time in it, where it has one.
@@ -60,7 +62,7 @@ class Summary:
     """What was answered.
 
     Attributes:
-        rows: rows whose every line was taken.
+        rows: rows taken.
         values: values taken by the gateway.
         invalid: cells declared lost, by reason.
         lines: lines taken.
@@ -79,21 +81,16 @@ class Summary:
 
 
 def bodies(rows: Iterable[Row], source: str, rows_in_a_pack: int = ROWS_IN_A_PACK) -> Iterator[Body]:
-    """Yield the lines for `rows`: the values of up to `rows_in_a_pack` rows, then what is lost of them.
+    """Yield the lines for `rows`: values of up to `rows_in_a_pack` rows each, and after a stretch what is lost of it.
 
     Args:
         rows: of one file, in its order.
         source: what a declared loss says it comes from, e.g. the file's name and digest.
         rows_in_a_pack: 1 or more.
     """
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == rows_in_a_pack:
-            yield from _batch(batch, source)
-            batch = []
-    if batch:
-        yield from _batch(batch, source)
+    remaining = iter(rows)
+    while stretch := list(islice(remaining, max(ROWS_IN_A_PACK, rows_in_a_pack))):
+        yield from _stretch(stretch, source, rows_in_a_pack)
 
 
 def play(
@@ -230,12 +227,24 @@ class _Player:
             self._progress(rows)
 
 
-def _batch(rows: Sequence[Row], source: str) -> Iterator[Body]:
-    """Yield one batch's lines; the last of them completes its rows."""
-    made = [*_packs(rows), *_losses(rows, source)]
-    yield from made[:-1]
-    last = made[-1]
-    yield Body(last.content, len(rows), last.values, last.invalid, last.observed_ms)
+def _stretch(rows: Sequence[Row], source: str, rows_in_a_pack: int) -> Iterator[Body]:
+    """Yield one stretch's lines: packs, then losses. Rows count with their pack, rows without values with what follows.
+
+    Where one pack holds the whole stretch, as at full speed, the last line counts all its rows.
+    """
+    made: list[Body] = []
+    losses = list(_losses(rows, source))
+    uncounted = 0
+    for start in range(0, len(rows), rows_in_a_pack):
+        batch = rows[start : start + rows_in_a_pack]
+        uncounted += len(batch)
+        made += _packs(batch)
+        if len(batch) < len(rows) and made:
+            made[-1] = replace(made[-1], rows=made[-1].rows + uncounted)
+            uncounted = 0
+    made += losses
+    made[-1] = replace(made[-1], rows=made[-1].rows + uncounted)
+    yield from made
 
 
 def _packs(rows: Sequence[Row]) -> Iterator[Body]:
@@ -285,7 +294,9 @@ def _losses(rows: Sequence[Row], source: str) -> Iterator[Body]:
         content: dict[str, Any] = {"reason": reason.value, "count": len(cells), "channel": column.channel}
         if times:
             content |= {"from_ms": min(times), "to_ms": max(times)}
-        content["detail"] = _detail(source, [row.number for row, _ in cells], [cell.text for _, cell in cells])
+        numbers = [row.number for row, _ in cells]
+        content["detail"] = _detail(source, numbers, [cell.text for _, cell in cells])
+        content["source"] = f"sha256:{hashlib.sha256(f'{source} {numbers}'.encode()).hexdigest()[:32]}"
         invalid = Counter({reason: len(cells)})
         yield Body({"lost": content}, invalid=invalid, observed_ms=max(times, default=None))
 

@@ -84,9 +84,13 @@ CREATE TABLE telemetry.loss (
     channel text,
     from_at timestamptz,
     to_at timestamptz,
-    detail text NOT NULL DEFAULT ''
+    detail text NOT NULL DEFAULT '',
+    source text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE telemetry.loss IS 'Readings a gateway declares lost, with the reason: part of the proof, never silent.';
+COMMENT ON COLUMN telemetry.loss.source IS 'Names what was lost, so that the same loss declared again counts as duplicate; empty when every declaration counts.';
+CREATE UNIQUE INDEX loss_identity ON telemetry.loss (gateway_id, source, reason, channel) NULLS NOT DISTINCT
+WHERE source <> '';
 
 CREATE TABLE telemetry.dead_letter (
     dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -178,6 +178,22 @@ def test_gateway_killed_thrice_has_every_line_in_the_end(committed: bool) -> Non
     assert session.counts["sent_again"] >= 3
 
 
+def test_answers_read_just_before_the_connection_breaks_are_handed_on() -> None:
+    device, gateway = socket.socketpair()
+    session = LineSession(window=3)
+    for number in range(10):
+        session.offer(body(number))
+    hub = LineHub({"gw": LineClient("gw", lambda: device, session)})
+    hub.pump(0)
+    gateway.sendall(oks(1, 2, 3))
+    gateway.close()  # reading the answers still works, sending the next lines does not
+    answers = [answer.id for _, answer in hub.pump(1.0)]
+    hub.close()
+    assert answers == [1, 2, 3]
+    assert session.owed == 7
+    assert not hub.clients["gw"].connected
+
+
 def test_gateway_that_refuses_one_line_takes_the_others() -> None:
     with LineServerDouble(refuse=lambda line: "malformed" if line["id"] == 3 else None) as server:
         hub = LineHub({"gw": LineClient("gw", tcp(server.host, server.port), session_with(5))})

@@ -191,6 +191,34 @@ def test_declared_loss_says_where_and_what(tmp_path: Path) -> None:
     assert gone["detail"].startswith(f"small.csv sha256:{made.sha256[:16]} rows 5, 15, 25: '---'")
 
 
+def test_losses_are_the_same_documents_at_every_speed(tmp_path: Path) -> None:
+    made = small_file(tmp_path, 250)
+    with made.path.open(encoding="utf-8", newline="") as file:
+        rows = list(read(file, made.mapping, NOW))
+    at_once, row_by_row = (
+        [body.content["lost"] for body in bodies(rows, "small.csv", size) if "lost" in body.content]
+        for size in (100, 1)
+    )
+    assert at_once == row_by_row
+    assert len({(lost["source"], lost["reason"], lost["channel"]) for lost in at_once}) == len(at_once) == 6
+    assert sum(body.rows for body in bodies(rows, "small.csv", 1)) == 250
+    assert [each["source"] for each in at_once] != [
+        body.content["lost"]["source"] for body in bodies(rows, "other.csv") if "lost" in body.content
+    ]
+
+
+def test_rows_without_any_value_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text("Time,T,Door\n" + "".join(f"2025-07-15 00:00:{n:02d},---,\n" for n in range(5)), encoding="utf-8")
+    made = plan(path, SMALL, clock=ManualClock(NOW))
+    for speed in (None, 1e6):
+        with LineServerDouble() as server:
+            summary, steps = played(made, server, speed=speed)
+        assert summary.complete
+        assert sum(steps) == summary.rows == 5
+        assert {reason.value: count for reason, count in summary.invalid.items()} == {"no_value": 10}
+
+
 def test_detail_of_many_rows_stays_within_its_bounds() -> None:
     cells = [
         Row(2 * n, 1_752_537_600_000 + n, (Invalid(TEMPERATURE, Reason.NOT_A_NUMBER, f"x{n}"),)) for n in range(900)
