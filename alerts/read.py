@@ -129,21 +129,21 @@ class Read:
         """Return everything that happened to an alarm the person may see."""
         return self._all(Entry, "console_journal", alarm_id=alarm_id)
 
-    def series(self, channel_id: int, period_s: float, span: Span, most: int) -> list[Sample]:
+    def series(self, channel: ChannelNow, span: Span, most: int) -> list[Sample]:
         """Return a channel's curve in a span, at most about `most` points.
 
         Up to that many readings come as they are; more are summarised by mean, least and greatest of equal buckets.
         """
         bucket_ms = max((span.to_ms - span.from_ms) / most, 1.0)
-        plain = bucket_ms <= period_s * 1000
+        plain = bucket_ms <= channel.period_s * 1000
         with self._connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(
                 _QUERIES["zone_series"],
                 {
-                    "channel_id": channel_id,
+                    "channel_id": channel.channel_id,
                     "from_at": from_ms(span.from_ms),
                     "to_at": from_ms(span.to_ms),
-                    "gap": timedelta(seconds=2.5 * period_s),
+                    "gap": timedelta(milliseconds=channel.gap_ms),
                     # A bucket of a millisecond holds one reading: the same statement then gives them as they are.
                     "bucket": timedelta(milliseconds=1.0 if plain else bucket_ms),
                 },

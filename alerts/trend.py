@@ -67,7 +67,7 @@ def read_trend(
     return Trend(
         channel,
         span,
-        read.series(channel.channel_id, channel.period_s, span, most),
+        read.series(channel, span, most),
         [(each, read.switched_on(each, span)) for each in others if each.is_switch],
         [each for each in alarms if each.channel_id == channel.channel_id and each.kind != "no_data"],
         now_ms,

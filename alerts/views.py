@@ -89,8 +89,12 @@ class ChannelNow:
 
     @property
     def gap_ms(self) -> float:
-        """Neighbouring readings further apart are not joined by a line: two and a half periods, milliseconds."""
-        return 2500 * self.period_s
+        """Neighbouring readings further apart, in milliseconds, are not joined by a line.
+
+        What would be a no-data alarm is a gap; less is a device that reports by change or was read later at a coarser
+        step, as loggers are. Never under two and a half periods.
+        """
+        return max(2500 * self.period_s, 1000.0 * self.no_data_s)
 
     def end_ms(self, now_ms: int) -> int:
         """Return where the channel's "now" is: the platform's, or the newest reading while its gateway replays."""

@@ -20,8 +20,8 @@ WARM_UP_MS: Final = 3 * HOUR_MS
 ON_THE_WAY: Final = frozenset({"precooler-1", "hall-1", "room-1", "reefer-1", "locker-1"})
 """Devices of the zones a lot passes: their history is kept by the minute."""
 _HISTORY_MS: Final = 60_000
-_HISTORY_ELSEWHERE_MS: Final = 300_000
-_DOOR_AFTER_MS: Final = 20_000
+_HISTORY_ELSEWHERE_MS: Final = 120_000
+_DOOR_AFTER_MS: Final = -120_000
 _DOOR_FOR_MS: Final = 10 * 60_000
 _DOOR_EVERY_MS: Final = 30 * 60_000
 
@@ -106,7 +106,10 @@ def history(county: County, from_ms: int, to_ms: int, *, seed: int = 1) -> Itera
 
 
 def door_left_open(live_ms: int, device: str = "room-3") -> DoorOpen:
-    """Return the scenario of the tour: 20 s after `live_ms` the door stands open for 10 min, again every 30 min."""
+    """Return the scenario of the tour: 2 min before `live_ms` a door was left open for 10 min, and so every 30 min.
+
+    Who starts the county and looks sees the room warming and the alarm within a few minutes.
+    """
     opened = live_ms + _DOOR_AFTER_MS
     return DoorOpen(device=device, from_ms=opened, to_ms=opened + _DOOR_FOR_MS, every_ms=_DOOR_EVERY_MS)
 

@@ -126,7 +126,7 @@ def _channel(
     own = Limits(row["low"], row["high"], row["limit_profile"] or "")
     limits = product.get(row["metric"], own)
     readings: list[Point] = list(zip(row["instants"] or (), row["figures"] or (), strict=True))
-    curve = build_curve(readings, from_ms_, max(from_ms_, to_ms_), row["period_s"], limits)
+    curve = build_curve(readings, from_ms_, max(from_ms_, to_ms_), row["no_data_s"], limits)
     share = max(16, points * len(readings) // total)
     drawn = Curve(thinned(curve.segments, share), curve.gaps, curve.figures)
     return ChannelCurve(

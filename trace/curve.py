@@ -1,8 +1,8 @@
 """A stretch of readings as a curve: segments, named gaps, figures, fewer points for a picture. Pure.
 
-A line is drawn between two readings only when they are near enough: three periods of the channel. Whatever is longer
-is a gap with a beginning and an end, also before the first reading and after the last. Figures are those of the line as
-drawn: between two readings the value is taken to run straight, and nothing is said about gaps.
+A line is drawn between two readings only when they are near enough: nearer than what would be a no-data alarm.
+Whatever is longer is a gap with a beginning and an end, also before the first reading and after the last. Figures are
+those of the line as drawn: between two readings the value is taken to run straight, and nothing is said about gaps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 __all__ = [
-    "GAP_PERIODS",
     "Curve",
     "Figures",
     "Gap",
@@ -21,9 +20,6 @@ __all__ = [
     "build_curve",
     "thinned",
 ]
-
-GAP_PERIODS = 3.0
-"""Two readings further apart than this many periods have a gap between them."""
 
 Point = tuple[int, float]
 """(instant, value): Unix milliseconds UTC, and the channel's unit."""
@@ -95,17 +91,17 @@ class Curve:
     figures: Figures | None
 
 
-def build_curve(points: Sequence[Point], from_ms: int, to_ms: int, period_s: float, limits: Limits) -> Curve:
+def build_curve(points: Sequence[Point], from_ms: int, to_ms: int, gap_s: float, limits: Limits) -> Curve:
     """Return the curve of `points`.
 
     Args:
         points: In strictly rising order of time, within the stretch.
         from_ms: Begin of the stretch.
         to_ms: End of the stretch; now, where it goes on.
-        period_s: The channel's usual distance of two readings, seconds.
+        gap_s: Two readings further apart have a gap between them, seconds: what would be a no-data alarm.
         limits: What counts as outside.
     """
-    longest = period_s * 1000 * GAP_PERIODS
+    longest = gap_s * 1000
     segments: list[list[Point]] = []
     gaps: list[Gap] = []
     before = from_ms

@@ -40,8 +40,8 @@ def trend(samples: list[Sample]) -> Trend:
 
 
 def test_chart_data_has_a_hole_where_readings_are_missing() -> None:
-    data = payload(trend([Sample(0, 1.0), Sample(MINUTE, 2.0), Sample(5 * MINUTE, 3.0)]), unit="°C", words=words("zh"))
-    assert data["t"] == [0, MINUTE, 3 * MINUTE, 5 * MINUTE]
+    data = payload(trend([Sample(0, 1.0), Sample(MINUTE, 2.0), Sample(13 * MINUTE, 3.0)]), unit="°C", words=words("zh"))
+    assert data["t"] == [0, MINUTE, 7 * MINUTE, 13 * MINUTE]
     assert data["v"] == [1.0, 2.0, None, 3.0]
     assert data["lo"] is None
 

@@ -106,7 +106,7 @@ def test_every_channel_has_a_history_and_nothing_else_does(past: dict[tuple[str,
     assert set(past) == wanted
     minutes = (NOW - HARVEST + HOUR_MS) // 60_000
     assert len(past["room-1", "air_temperature"]) == pytest.approx(minutes, abs=1)
-    assert len(past["room-2", "air_temperature"]) == pytest.approx(minutes / 5, abs=1)
+    assert len(past["room-2", "air_temperature"]) == pytest.approx(minutes / 2, abs=1)
     for samples in past.values():
         times = [sample.observed_ms for sample in samples]
         assert times == sorted(set(times))
@@ -237,8 +237,8 @@ def test_second_lot_is_under_way_whenever_the_county_starts(hour: int) -> None:
     assert second[0] < now < second[-1]
 
 
-def test_door_left_open_raises_the_alarm_of_its_room_within_three_minutes() -> None:
-    fleet = Fleet(COUNTY, NOW, scenario=(door_left_open(NOW),))
+def test_door_left_open_raises_the_alarm_of_its_room_soon_after_the_start() -> None:
+    fleet = Fleet(COUNTY, NOW - 60 * 60_000, scenario=(door_left_open(NOW),))
     limit = next(each for each in COUNTY.limit_profiles if (each.code, each.metric) == ("peach", "air_temperature"))
     over: list[int] = []
     opened: list[int] = []
@@ -248,9 +248,10 @@ def test_door_left_open_raises_the_alarm_of_its_room_within_three_minutes() -> N
                 opened.append(sample.observed_ms - NOW)
             if sample.device == "room-3" and sample.metric == "air_temperature" and sample.value > (limit.high or 0):
                 over.append(sample.observed_ms - NOW)
-    assert 20_000 <= opened[0] <= 25_000
-    assert over[0] + limit.on_delay_s * 1000 < 200_000
-    assert over[-1] < 25 * 60_000  # and is over before the door opens again
+    assert set(range(-120_000, 8 * 60_000, 5_000)) <= set(opened)
+    over_now = [at for at in over if at > -30 * 60_000]
+    assert 0 < over_now[0] + limit.on_delay_s * 1000 < 120_000
+    assert over_now[-1] < 25 * 60_000  # and is over before the door opens again
 
 
 def test_live_channels_report_at_their_own_period() -> None:

@@ -16,14 +16,14 @@ def _line(*values: float, start: int = 0, step: int = MIN) -> list[Point]:
 
 
 def test_readings_nearer_than_three_periods_are_one_line() -> None:
-    curve = build_curve([(0, 1.0), (180_000, 2.0)], 0, 180_000, 60, Limits())
+    curve = build_curve([(0, 1.0), (180_000, 2.0)], 0, 180_000, 180, Limits())
     assert curve.segments == (((0, 1.0), (180_000, 2.0)),)
     assert curve.gaps == ()
 
 
 def test_longer_silence_is_a_named_gap_also_at_both_ends() -> None:
     points = _line(4, 4, start=10 * MIN) + _line(5, 5, start=20 * MIN)
-    curve = build_curve(points, 0, 40 * MIN, 60, Limits())
+    curve = build_curve(points, 0, 40 * MIN, 180, Limits())
     assert [len(segment) for segment in curve.segments] == [2, 2]
     assert curve.gaps == (Gap(0, 10 * MIN), Gap(11 * MIN, 20 * MIN), Gap(21 * MIN, 40 * MIN))
     assert curve.figures is not None
@@ -32,12 +32,12 @@ def test_longer_silence_is_a_named_gap_also_at_both_ends() -> None:
 
 
 def test_nothing_measured_is_one_gap_without_figures() -> None:
-    curve = build_curve([], 0, 10 * MIN, 60, Limits())
+    curve = build_curve([], 0, 10 * MIN, 180, Limits())
     assert (curve.segments, curve.gaps, curve.figures) == ((), (Gap(0, 10 * MIN),), None)
 
 
 def test_mean_is_over_time_and_not_over_readings() -> None:
-    curve = build_curve([(0, 0.0), (MIN, 0.0), (MIN + 1000, 10.0), (MIN + 2000, 0.0)], 0, 2 * MIN, 60, Limits())
+    curve = build_curve([(0, 0.0), (MIN, 0.0), (MIN + 1000, 10.0), (MIN + 2000, 0.0)], 0, 2 * MIN, 180, Limits())
     assert curve.figures is not None
     assert curve.figures.mean == pytest.approx(10_000 / 62_000)
 
@@ -56,7 +56,7 @@ def test_mean_is_over_time_and_not_over_readings() -> None:
     ],
 )
 def test_time_outside_is_that_of_the_straight_line(values: tuple[float, float], limits: Limits, outside: int) -> None:
-    figures = build_curve(_line(*values), 0, MIN, 60, limits).figures
+    figures = build_curve(_line(*values), 0, MIN, 180, limits).figures
     assert figures is not None
     assert figures.outside_ms == outside
 
@@ -78,7 +78,7 @@ def test_thinned_line_keeps_ends_extremes_and_only_real_points(points: list[Poin
 
 @given(_series, st.floats(-40, 40), st.floats(0, 40))
 def test_figures_stay_within_what_was_measured(points: list[Point], low: float, width: float) -> None:
-    figures = build_curve(points, 0, points[-1][0], 60, Limits(low, low + width)).figures
+    figures = build_curve(points, 0, points[-1][0], 180, Limits(low, low + width)).figures
     assert figures is not None
     assert figures.minimum - 1e-9 <= figures.mean <= figures.maximum + 1e-9
     assert 0 <= figures.outside_ms <= figures.covered_ms

@@ -13,7 +13,7 @@ COMMENT ON VIEW trace.trouble_v IS 'What keeps feed, log or anchor from its work
 CREATE OR REPLACE VIEW trace.place_channel_v AS
 SELECT
     'https://id.gs1.org/414/' || place.gln AS location,
-    c.channel_id, c.channel, c.metric, c.unit, c.period_s, c.zone, c.zone_zh, c.zone_en, c.limit_profile, c.low, c.high
+    c.channel_id, c.channel, c.metric, c.unit, c.no_data_s, c.zone, c.zone_zh, c.zone_en, c.limit_profile, c.low, c.high
 FROM registry.channel_v AS c
 JOIN registry.site AS s USING (site_id)
 CROSS JOIN LATERAL (SELECT c.zone_gln UNION SELECT s.gln) AS place (gln)
