@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { canonical, verifyBundle, WORDS } from "../trace/static/verify.js";
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { text, canonicalOf, words, noCrypto, ...options } = JSON.parse(line);
+  const { text, canonicalOf, words, noCrypto, noBigInt, ...options } = JSON.parse(line);
   let answer;
   if (words) {
     answer = WORDS;
@@ -14,6 +14,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       answer = { error: String(error) };
     }
   } else {
+    if (noBigInt) globalThis.BigInt = undefined;
     if (noCrypto) Object.defineProperty(globalThis, "crypto", { value: undefined, configurable: true });
     try {
       answer = await verifyBundle(JSON.parse(text), options);

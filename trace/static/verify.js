@@ -1,7 +1,8 @@
 /* Checks a bundle (`hanlu-bundle@1`) in the browser by the rules of trace/log/verify.py: same ids, codes, verdicts.
  *
- * No dependency, no network. SHA-256 is written out because pages served over plain http have no crypto.subtle; the
- * signature needs crypto.subtle with Ed25519 and is "unknown" without it.
+ * No dependency, no network. SHA-256 is written out because pages served over plain http have no crypto.subtle; so is
+ * Ed25519 (`ed25519.js`), which is loaded where the browser has none. Only a browser too old for that leaves the
+ * signature "unknown".
  * Sources: RFC 9162 2.1.3.2, RFC 8785, RFC 8032, FIPS 180-4, C2SP tlog-checkpoint and signed-note.
  */
 
@@ -223,20 +224,30 @@ function readCheckpoint(note) {
   return { text, origin, size: Number(size), root: hex(rootBytes), signatures };
 }
 
-/** "ok", "bad", or "unknown" where the browser has no Ed25519. */
+/** How this browser checks a signature: natively where it can, else by our own arithmetic; null where it has neither. */
+async function ed25519(material) {
+  const subtle = globalThis.crypto?.subtle;
+  try {
+    const key = await subtle.importKey("raw", material, { name: "Ed25519" }, false, ["verify"]);
+    return (message, signed) => subtle.verify({ name: "Ed25519" }, key, signed, message);
+  } catch (error) {
+    if (error?.name === "DataError") return () => false;
+  }
+  try {
+    const { verifyEd25519 } = await import("./ed25519.js");
+    return (message, signed) => verifyEd25519(material, message, signed);
+  } catch {
+    return null;
+  }
+}
+
+/** "ok", "bad", or "unknown" where the browser cannot tell. */
 async function signature(key, point) {
   const mine = point.signatures.filter((line) => line.name === key.name && line.id === key.id);
   if (!mine.length) return "bad";
-  const subtle = globalThis.crypto?.subtle;
-  let imported;
-  try {
-    imported = await subtle.importKey("raw", key.material, { name: "Ed25519" }, false, ["verify"]);
-  } catch (error) {
-    return error?.name === "DataError" ? "bad" : "unknown";
-  }
-  for (const line of mine) {
-    if (!(await subtle.verify({ name: "Ed25519" }, imported, line.bytes, utf8.encode(point.text)))) return "bad";
-  }
+  const holds = await ed25519(key.material);
+  if (holds === null) return "unknown";
+  for (const line of mine) if (!(await holds(utf8.encode(point.text), line.bytes))) return "bad";
   return "ok";
 }
 
