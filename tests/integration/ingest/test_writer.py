@@ -160,6 +160,18 @@ class TestAccounts:
         assert platform.one("SELECT count(*) FROM telemetry.loss") == 3
         platform.check()
 
+    def test_loss_that_names_its_source_counts_once_however_often_it_is_declared(
+        self, platform: Platform, edge: Edge, pen: Pen
+    ) -> None:
+        named = {"source": "export.csv", "channel": "room-1/air_temperature"}
+        pen.write(edge.loss(4, **named), edge.loss(4, **named))
+        pen.write(edge.loss(4, **named), edge.loss(4, source="export.csv"), edge.loss(4), edge.loss(4))
+        account = platform.account(edge)
+        assert (account["produced"], account["lost"], account["duplicate"]) == (24, 16, 8)
+        assert platform.one("SELECT sum(reading_count) FROM telemetry.loss") == 16
+        assert platform.one("SELECT outstanding FROM telemetry.gateway_account") == 0
+        platform.check()
+
     def test_missing_messages_are_gaps_until_they_come(self, platform: Platform, edge: Edge, pen: Pen) -> None:
         messages = [edge.readings([temperature(-18, NOON_MS - i)]) for i in range(9)]
         (committed,) = pen.write(messages[0], messages[3], messages[8])
