@@ -91,6 +91,7 @@ def run(
     state: Path | None = None,
     faults: Sequence[Fault] = (),
     ready: Callable[[], None] = lambda: None,
+    watch: Callable[[int, RunSummary], None] = lambda at_ms, summary: None,
 ) -> RunSummary:
     """Run the county's devices until `stop` is set.
 
@@ -106,6 +107,8 @@ def run(
         state: file that remembers how far everything was answered; None forgets.
         faults: what goes wrong on the wire.
         ready: called once, when the models run and before the first line.
+        watch: called every round, at least four times a second, with the instant the devices have reached (Unix
+            milliseconds) and what was done so far.
 
     Returns:
         What was done.
@@ -121,6 +124,7 @@ def run(
     try:
         while not stop.is_set():
             loop.round()
+            watch(fleet.at_ms, loop.summary)
         loop.finish()
     finally:
         loop.hub.close()

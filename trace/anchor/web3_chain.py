@@ -45,6 +45,7 @@ __all__ = [
     "Signed",
     "Web3Chain",
     "artifact",
+    "ask_anchor",
     "genesis_head",
     "head_after",
     "load_account",
@@ -295,6 +296,16 @@ class Web3Chain:
         # With gas, nonce and fees given, building the transaction asks the node nothing.
         signed = self._account.sign_transaction(call.build_transaction(offer))  # type: ignore[arg-type]
         return Signed(bytes(signed.raw_transaction), "0x" + signed.hash.hex(), contract)
+
+
+def ask_anchor(url: str, contract: str, tx: str) -> ChainAnswer:
+    """Ask the node at `url` what the contract recorded in transaction `tx`; nothing is signed, so no key is needed.
+
+    Raises:
+        TransientError: The node does not answer.
+        VerificationError: The chain knows no such anchor.
+    """
+    return Web3Chain.at(url, Account.create()).answer(contract, tx)
 
 
 def _rlp_address_nonce(address: bytes, nonce: int) -> bytes:
