@@ -1,8 +1,8 @@
 """Pictures of measured curves as SVG text: pure functions from points to a string, no script, no colours.
 
 Every shape carries a CSS class (`curve-line`, `curve-band`, `curve-limit`, `curve-over`, `curve-grid`, `curve-text`,
-`curve-mark`, `curve-strip`, `curve-strip-on`, `curve-shade`, and `spark-line`, `spark-limit`, `spark-dot`). Pages give
-the colours; without any style sheet all is drawn in the text's own colour. What was not measured is not drawn: between
+`curve-mark`, `curve-range`, `curve-strip`, `curve-strip-on`, `curve-shade`, and `spark-line`, `spark-limit`,
+`spark-dot`). Pages give the colours; without any style sheet all is drawn in the text's own colour. What was not measured is not drawn: between
 two points further apart than `gap_ms` there is no line.
 
 Time runs along x in China Standard Time (UTC+8, without daylight saving since 1991), on the 24 h clock.
@@ -83,11 +83,13 @@ class Strip:
         label: what was on.
         spans: when it was on; ascending, not overlapping.
         kind: becomes the CSS class `curve-strip-{kind}`; letters, digits and hyphens.
+        beside: write the label beside what was on, where it may be as long as a place's name, not left of the plot.
     """
 
     label: str
     spans: Sequence[Span]
     kind: str = "event"
+    beside: bool = False
 
 
 def segments(points: Iterable[Sample], gap_ms: float) -> Iterator[list[Sample]]:
@@ -158,6 +160,7 @@ def curve(
     marks: Sequence[Mark] = (),
     shades: Sequence[Span] = (),
     strips: Sequence[Strip] = (),
+    limits: Literal["alarm", "range"] = "alarm",
     width: int = 720,
     height: int = 260,
 ) -> str:
@@ -177,6 +180,8 @@ def curve(
         marks: instants to mark; those outside the edges are left out.
         shades: spans to shade over the full height, e.g. alarms.
         strips: rows under the curve.
+        limits: "alarm" fills what lies beyond a limit (`curve-over`); "range" fills what lies between them instead
+            (`curve-range`), for limits that are a recommendation and not a promise.
         width: pixels of the view box; the picture scales with its container.
         height: pixels of the view box without the strips.
 
@@ -195,10 +200,11 @@ def curve(
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(description)}</desc>" if description else "",
         *_shades(shades, frame),
+        *(_range(low, high, frame) if limits == "range" else ()),
         *_value_axis(frame, unit, width),
         *_time_axis(frame, height, lang),
         *_bands(inside, gap_ms, frame),
-        *_beyond(inside, gap_ms, low, high, frame),
+        *(_beyond(inside, gap_ms, low, high, frame) if limits == "alarm" else ()),
         f'<path class="curve-line" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"'
         f' stroke-linecap="round" d="{_line(inside, gap_ms, frame)}"/>' if inside else "",
         *_limits(low, high, frame),
@@ -298,6 +304,17 @@ def _above(line: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]
         yield at, max(excess, 0.0)
 
 
+def _range(low: float | None, high: float | None, frame: _Frame) -> Iterator[str]:
+    """Yield the area between the limits; an open side reaches to the edge."""
+    if low is not None or high is not None:
+        upper = frame.upper if high is None else frame.y(high)
+        lower = frame.upper + frame.height if low is None else frame.y(low)
+        yield (
+            f'<rect class="curve-range" fill="currentColor" fill-opacity=".1" x="{_num(frame.left)}" y="{_num(upper)}"'
+            f' width="{_num(frame.width)}" height="{_num(lower - upper)}"/>'
+        )
+
+
 def _limits(low: float | None, high: float | None, frame: _Frame) -> Iterator[str]:
     for name, limit in (("low", low), ("high", high)):
         if limit is not None:
@@ -377,7 +394,7 @@ def _strips(strips: Sequence[Strip], frame: _Frame, height: int) -> Iterator[str
     for row, strip in enumerate(strips):
         y = height + row * _STRIP
         yield f'<g class="curve-strip curve-strip-{escape(strip.kind)}"><title>{escape(strip.label)}</title>'
-        yield _text(frame.left - 6, y + 10, strip.label, "end")
+        yield _strip_label(strip, frame, y + 10)
         yield (
             f'<rect fill="currentColor" fill-opacity=".08" x="{_num(frame.left)}" y="{y + 2}"'
             f' width="{_num(frame.width)}" height="9"/>'
@@ -387,6 +404,16 @@ def _strips(strips: Sequence[Strip], frame: _Frame, height: int) -> Iterator[str
             if box:
                 yield f'<rect class="curve-strip-on" fill="currentColor" {box}/>'
         yield "</g>"
+
+
+def _strip_label(strip: Strip, frame: _Frame, y: float) -> str:
+    if not strip.beside or not strip.spans:
+        return _text(frame.left - 6, y, strip.label, "end")
+    start, end = frame.x(strip.spans[0].from_ms), frame.x(strip.spans[-1].to_ms)
+    room_left, room_right = start - frame.left, frame.left + frame.width - end
+    if room_right >= room_left:
+        return _text(max(end, frame.left) + 5, y, strip.label, "start")
+    return _text(start - 5, y, strip.label, "end")
 
 
 def _box(span: Span, frame: _Frame, y: float, height: float) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
 import urllib.request
 from typing import Any, Final
 
-from hanlu.core.errors import NotFoundError, TransientError, UsageError
+from hanlu.core.errors import TransientError, UsageError
 
 __all__ = ["anchor_receipt"]
 
@@ -22,7 +21,7 @@ _MAX_ANSWER_BYTES: Final = 256 * 1024
 
 
 def anchor_receipt(url: str, tx: str) -> dict[str, Any]:
-    """Return `{"chainId": "0x…", "receipt": {…}}` as the node at `url` gives them.
+    """Return `{"chainId": "0x…", "receipt": {…}}` as the node at `url` gives them; no receipt (None) is an answer too.
 
     Args:
         url: JSON-RPC URL of the node, from the settings.
@@ -30,8 +29,7 @@ def anchor_receipt(url: str, tx: str) -> dict[str, Any]:
 
     Raises:
         UsageError: `tx` is no transaction hash.
-        NotFoundError: the chain has no such transaction.
-        TransientError: the node does not answer.
+        TransientError: the node does not answer, or with nonsense.
     """
     if not _HASH.fullmatch(tx):
         raise UsageError("tx is 0x and 64 hex digits")
@@ -46,9 +44,7 @@ def anchor_receipt(url: str, tx: str) -> dict[str, Any]:
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            replies = {reply["id"]: reply.get("result") for reply in json.loads(answer.read(_MAX_ANSWER_BYTES))}
-    except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError) as error:
+            replies = {reply["id"]: reply["result"] for reply in json.loads(answer.read(_MAX_ANSWER_BYTES))}
+        return {"chainId": replies[1], "receipt": replies[2]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TransientError("the chain's node does not answer") from error
-    if replies.get(2) is None:
-        raise NotFoundError("the chain has no such transaction")
-    return {"chainId": replies.get(1), "receipt": replies[2]}

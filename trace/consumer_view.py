@@ -1,41 +1,47 @@
-"""What a shopper's page shows, as a pure function of the bundles and of names: nothing on it stands outside the proof.
+"""What a shopper's page shows, as a pure function of the bundles: nothing it calls proven stands outside the proof.
 
-The page of a lot is made of the lot's own bundle and those of the lots it came from, which its transformation events
-name. The browser makes the same lines and the same curve from the bundles it verified (`static/lot.js`) and compares;
-what differs turns the page red. Names of places and products are master data, not part of the proof.
+The page of a lot is made of the lot's own bundle and those of the lots it came from. The browser makes the same view
+from the bundles it verified (`static/view.js`, same names, same order) and compares every line; what differs turns the
+page red. Names of places and products and the suitable range are master data, not part of the proof.
+
+Every event of the bundles is shown once: on the goods' own way, or below the farm input it is about. Left out, and
+counted, are only events by which a source went into other lots than those on the page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from hanlu.core.clock import to_ms
-from hanlu.core.curve import Sample
+from hanlu.trace.epcis.canonical import canonical_bytes
+from hanlu.trace.lineage import bare_word, counting, parents_of, shown_lot, things_of
+from hanlu.trace.stretches import Stretch, stretches
 
-__all__ = ["TEMPERATURE_METRIC", "Stop", "Temperature", "View", "bare_word", "consumer_view", "parents_of"]
+__all__ = ["FarmInput", "Stop", "View", "Waiting", "consumer_view"]
 
-TEMPERATURE_METRIC: Final = "air_temperature"
-"""The metric drawn; others of the place are in the bundle and verified, but not drawn."""
+Document = Mapping[str, Any]
+Bundle = Mapping[str, Any]
 
-_CBV: Final = "https://ref.gs1.org/cbv/"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One event on the lot's way.
+    """One event.
 
     Attributes:
-        jcs: digest of the event, `sha256:<hex>`: ties the line to its proof.
-        at_ms: when it happened, Unix milliseconds.
+        jcs: Digest of the event, `sha256:<hex>`: ties the line to its proof.
+        at_ms: When it happened, Unix milliseconds.
         step: CBV business step as a bare word, e.g. `shipping`; "" when none.
-        place: Digital Link of the place; "" when none.
-        lots: lots of the shown bundles it touches.
-        correction: the event declares an earlier one wrong.
-        taken_back: a later declaration says this one is wrong.
-        facts: what the event says of the lot (ilmd), strings only.
+        place: URI of the place as the event has it; "" when none.
+        lots: Lots on the page it is about.
+        amount: (number as JSON writes it, UN/CEFACT unit or "") where the event says one of these lots; else None.
+        correction: The event declares an earlier one wrong.
+        taken_back: A later declaration says this one is wrong.
+        facts: What the event says of the lot (ILMD) and what its writer added, as (name, text).
     """
 
     jcs: str
@@ -43,28 +49,42 @@ class Stop:
     step: str
     place: str
     lots: tuple[str, ...]
+    amount: tuple[str, str] | None
     correction: bool
     taken_back: bool
     facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Temperature:
-    """The committed curve.
+class Waiting:
+    """The pre-harvest interval of a pesticide, and whether it was kept.
 
     Attributes:
-        points: ascending in time, degrees Celsius.
-        places: (place, first instant, last instant), in the order of time.
-        low: least value; None without points.
-        high: greatest value.
-        mean: mean of the values.
+        required_days: What its label asks for.
+        applied_ms: Newest application before the harvest, Unix milliseconds.
+        harvested_ms: First harvest that names it.
+        days: Whole days between them.
     """
 
-    points: tuple[Sample, ...]
-    places: tuple[tuple[str, int, int], ...]
-    low: float | None
-    high: float | None
-    mean: float | None
+    required_days: int
+    applied_ms: int
+    harvested_ms: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class FarmInput:
+    """Something used up on the field.
+
+    Attributes:
+        lot: Its lot.
+        stops: Its events that are not on the goods' own way, oldest first.
+        waiting: Its pre-harvest interval; None where none is stated or no application is recorded.
+    """
+
+    lot: str
+    stops: tuple[Stop, ...]
+    waiting: Waiting | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,115 +92,166 @@ class View:
     """Everything on the page.
 
     Attributes:
-        lot: the lot asked for.
-        stops: its way, oldest first, from its own events and those of the lots it came from.
-        temperature: curve of the lot and, before it was packed, of the lots it came from.
-        sources: lots it came from, nearest first.
+        lot: The lot asked for.
+        stops: The way of the lot and of the goods it was made of, oldest first.
+        stretches: What was measured around them.
+        sources: Lots of goods it was made of, nearest first.
+        inputs: Farm inputs, nearest first.
+        elsewhere: Lots it was made of whose records the answer does not hold.
+        omitted: Events left out because they are about other lots made of the same sources.
     """
 
     lot: str
     stops: tuple[Stop, ...]
-    temperature: Temperature
+    stretches: tuple[Stretch, ...]
     sources: tuple[str, ...]
+    inputs: tuple[FarmInput, ...]
+    elsewhere: tuple[str, ...]
+    omitted: int
 
 
-def parents_of(bundle: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the lot of `bundle` was made of, named by its transformation events, in the order of the events."""
-    found: dict[str, None] = {}
-    lot = bundle["lot"]
-    for document in _documents(bundle, "event"):
-        if document.get("type") != "TransformationEvent":
-            continue
-        outputs = {*document.get("outputEPCList", ()), *_classes(document.get("outputQuantityList", ()))}
-        if lot in outputs:
-            for uri in (*document.get("inputEPCList", ()), *_classes(document.get("inputQuantityList", ()))):
-                found[str(uri)] = None
-    return tuple(found)
-
-
-def consumer_view(bundles: Sequence[Mapping[str, Any]]) -> View:
+def consumer_view(bundles: Sequence[Bundle]) -> View:
     """Return the view of the lot of the first bundle.
 
     Args:
-        bundles: the lot's bundle first, then those of the lots it came from; as `trace.log.bundle` describes them.
+        bundles: The lot's bundle first, then those of the lots it came from; as `trace.log.bundle` describes them.
     """
-    stops: dict[str, Stop] = {}
-    wrong = {
-        item["leaf"]["cbv"] for bundle in bundles for item in bundle["items"] if "errorDeclaration" in item["document"]
-    }
-    for bundle in bundles:
-        for item in bundle["items"]:
-            if item["leaf"]["kind"] != "event":
-                continue
-            jcs = item["leaf"]["jcs"]
-            known = stops.get(jcs)
-            lots = (*known.lots, bundle["lot"]) if known else (bundle["lot"],)
-            stops[jcs] = _stop(item, lots, wrong)
+    own = bundles[0]["lot"]
+    events = {bundle["lot"]: counting(_records(bundle)) for bundle in bundles}
+    is_input = _kinds(own, events)
+    goods = [bundle["lot"] for bundle in bundles if not is_input.get(bundle["lot"], True)]
+    stops, omitted = _stops(bundles, set(events), is_input)
+    way = [stop for stop in stops if any(not is_input[lot] for lot in stop.lots)]
+    rest = [stop for stop in stops if all(is_input[lot] for lot in stop.lots)]
     return View(
-        lot=bundles[0]["lot"],
-        stops=tuple(sorted(stops.values(), key=lambda stop: (stop.at_ms, stop.jcs))),
-        temperature=_temperature(bundles),
-        sources=tuple(bundle["lot"] for bundle in bundles[1:]),
+        lot=own,
+        stops=tuple(way),
+        stretches=stretches(
+            item["document"]
+            for bundle in bundles
+            if bundle["lot"] in goods
+            for item in bundle["items"]
+            if item["leaf"]["kind"] == "curve"
+        ),
+        sources=tuple(goods[1:]),
+        inputs=tuple(
+            FarmInput(lot, tuple(stop for stop in rest if stop.lots[0] == lot), _waiting(lot, events, goods))
+            for lot in events
+            if is_input.get(lot)
+        ),
+        elsewhere=tuple(lot for lot in is_input if lot not in events),
+        omitted=omitted,
     )
 
 
-def _documents(bundle: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
-    return (item["document"] for item in bundle["items"] if item["leaf"]["kind"] == kind)
+def _records(bundle: Bundle) -> list[tuple[str | None, Document]]:
+    return [(item["leaf"]["cbv"], item["document"]) for item in bundle["items"]]
 
 
-def _classes(quantities: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [str(each["epcClass"]) for each in quantities if "epcClass" in each]
+def _kinds(own: str, events: Mapping[str, Sequence[Document]]) -> dict[str, bool]:
+    """Return every lot reached from `own`, and whether it is a farm input; goods in one use are goods in all."""
+    kinds = {own: False}
+    waiting = [own]
+    while waiting:
+        lot = waiting.pop(0)
+        for parent, used_up in parents_of(lot, events[lot]).items():
+            is_input = kinds[lot] or used_up
+            if parent not in kinds or (kinds[parent] and not is_input):
+                kinds[parent] = is_input
+                if parent in events:
+                    waiting.append(parent)
+    return kinds
 
 
-def _stop(item: Mapping[str, Any], lots: tuple[str, ...], wrong: set[str]) -> Stop:
+def _stops(bundles: Sequence[Bundle], shown: set[str], kinds: Mapping[str, bool]) -> tuple[list[Stop], int]:
+    """Return the events of all reached lots, each once, oldest first, and how many are about other lots."""
+    found: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+    for bundle in bundles:
+        for item in bundle["items"]:
+            if item["leaf"]["kind"] == "event" and bundle["lot"] in kinds:
+                found.setdefault(item["leaf"]["jcs"], (item, []))[1].append(bundle["lot"])
+    wrong = {item["leaf"]["cbv"] for item, _ in found.values() if "errorDeclaration" in item["document"]}
+    kept = {
+        jcs: (item, lots) for jcs, (item, lots) in found.items() if not _elsewhere_bound(item["document"], lots, shown)
+    }
+    stops = [_stop(item, lots, wrong, kinds) for item, lots in kept.values()]
+    return sorted(stops, key=lambda stop: (stop.at_ms, stop.jcs)), len(found) - len(kept)
+
+
+def _elsewhere_bound(document: Document, lots: Sequence[str], shown: set[str]) -> bool:
+    """Tell whether a transformation used lots of the page for none of the page's lots."""
+    if document["type"] != "TransformationEvent":
+        return False
+    return set(lots) <= set(things_of(document, "input")) and not shown & set(things_of(document, "output"))
+
+
+def _stop(item: Mapping[str, Any], lots: Sequence[str], wrong: set[str], kinds: Mapping[str, bool]) -> Stop:
     document = item["document"]
     correction = "errorDeclaration" in document
     place = document.get("bizLocation") or document.get("readPoint") or {}
-    facts = document.get("ilmd") or {}
+    goods = [lot for lot in lots if not kinds[lot]]
     return Stop(
         jcs=item["leaf"]["jcs"],
-        at_ms=to_ms(datetime.fromisoformat(str(document["eventTime"]))),
+        at_ms=_at(document),
         step=bare_word(str(document.get("bizStep", ""))),
-        place=str(place.get("id", "")) if isinstance(place, Mapping) else "",
-        lots=lots,
+        place=str(place.get("id", "")),
+        lots=tuple(goods or lots),
+        amount=_amount(document, goods or lots),
         correction=correction,
         taken_back=not correction and item["leaf"]["cbv"] in wrong,
-        facts=tuple((str(key), str(value)) for key, value in facts.items() if isinstance(value, str | int | float)),
+        facts=tuple(_facts(document)),
     )
 
 
-def bare_word(uri: str) -> str:
-    """Return a CBV value as its bare word: `shipping` for `https://ref.gs1.org/cbv/BizStep-shipping` and for itself."""
-    if uri.startswith(_CBV):
-        return uri.rsplit("-", 1)[-1]
-    return uri.rsplit(":", 1)[-1] if uri.startswith("urn:epcglobal:cbv:") else uri
+def _amount(document: Document, lots: Sequence[str]) -> tuple[str, str] | None:
+    """Return how much of the lots the event is about, where it says so in one figure."""
+    sides = ("outputQuantityList", "inputQuantityList", "quantityList", "childQuantityList")
+    for side in sides:
+        named = [each for each in document.get(side, ()) if shown_lot(str(each.get("epcClass", ""))) in lots]
+        if named:
+            quantity = named[0].get("quantity")
+            if len(named) > 1 or quantity is None:
+                return None
+            return _text(quantity), str(named[0].get("uom", ""))
+    return None
 
 
-def _temperature(bundles: Sequence[Mapping[str, Any]]) -> Temperature:
-    """Join the newest revision of every piece; a stretch measured for several lots at once is drawn once."""
-    newest: dict[tuple[str, int, str], Mapping[str, Any]] = {}
-    for bundle in bundles:
-        for piece in _documents(bundle, "curve"):
-            if not str(piece["channel"]).endswith(f"/{TEMPERATURE_METRIC}"):
-                continue
-            key = (str(piece["channel"]), int(piece["from"]), str(piece["custodyFrom"]))
-            if key not in newest or newest[key]["revision"] < piece["revision"]:
-                newest[key] = piece
-    values: dict[int, float] = {}
-    order: list[tuple[str, int, int]] = []
-    for piece in sorted(newest.values(), key=lambda each: (each["from"], each["channel"])):
-        measured = [(int(at), float(value)) for at, value in piece["points"] if value is not None]
-        if not measured:
-            continue
-        for at, value in measured:
-            values.setdefault(at, value)
-        zone = str(piece["zone"])
-        if order and order[-1][0] == zone:
-            order[-1] = (zone, order[-1][1], max(order[-1][2], measured[-1][0]))
-        else:
-            order.append((zone, measured[0][0], measured[-1][0]))
-    points = tuple(Sample(at, values[at]) for at in sorted(values))
-    if not points:
-        return Temperature((), (), None, None, None)
-    numbers = [point.value for point in points]
-    return Temperature(points, tuple(order), min(numbers), max(numbers), sum(numbers) / len(numbers))
+def _facts(document: Document) -> Iterable[tuple[str, str]]:
+    ilmd = document.get("ilmd") or {}
+    added = {name: value for name, value in document.items() if ":" in name and not name.startswith("@")}
+    for said in (ilmd, added):
+        for name, value in said.items():
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                yield str(name), _text(value)
+
+
+def _text(value: str | float) -> str:
+    """Return a text as it is, a number as JSON and browsers write it."""
+    return value if isinstance(value, str) else canonical_bytes(value).decode()
+
+
+def _waiting(lot: str, events: Mapping[str, Sequence[Document]], goods: Sequence[str]) -> Waiting | None:
+    required = [
+        days
+        for document in events[lot]
+        for name, days in (document.get("ilmd") or {}).items()
+        if name.endswith(":preHarvestIntervalDays") and isinstance(days, int) and not isinstance(days, bool)
+    ]
+    harvests = [_at(each) for good in goods for each in events[good] if _used(each, lot, good)]
+    if not required or not harvests:
+        return None
+    applied = [_at(each) for each in events[lot] if any(name.endswith(":work") for name in each)]
+    before = [at for at in applied if at <= min(harvests)]
+    if not before:
+        return None
+    return Waiting(max(required), max(before), min(harvests), (min(harvests) - max(before)) // _DAY_MS)
+
+
+def _used(document: Document, lot: str, good: str) -> bool:
+    if document["type"] != "TransformationEvent":
+        return False
+    return lot in things_of(document, "input") and good in things_of(document, "output")
+
+
+def _at(document: Document) -> int:
+    return (datetime.fromisoformat(str(document["eventTime"])) - _EPOCH) // timedelta(milliseconds=1)

@@ -132,11 +132,12 @@ SELECT tree_size, root_hash, note, signed_at FROM trace.checkpoint ORDER BY tree
 SELECT tree_size, root_hash, note, signed_at FROM trace.checkpoint WHERE tree_size = %(tree_size)s;
 
 -- name: checkpoint_anchored
--- The newest anchor that the chain in use holds.
+-- The newest anchor that the chain in use holds, or that of one tree size.
 SELECT a.seq, a.tree_size, a.root_hash, a.mined_tx, a.block_number, a.state, c.chain_id, c.contract
 FROM trace.anchor AS a
 JOIN trace.chain AS c USING (chain_no)
 WHERE c.state = 'deployed' AND a.state IN ('mined', 'final')
+    AND (%(size)s::bigint IS NULL OR a.tree_size = %(size)s::bigint)
 ORDER BY a.chain_no DESC, a.seq DESC
 LIMIT 1;
 
@@ -165,6 +166,25 @@ LEFT JOIN trace.curve_chunk AS c ON c.curve_chunk_id = l.curve_chunk_id
 WHERE l.lot_uri = %(lot_uri)s
 ORDER BY l.lot_counter
 LIMIT %(most)s;
+
+-- name: lots_standing
+-- How many records some lots have, and what the chain in use holds of the log.
+WITH newest AS (
+    SELECT a.tree_size, lower(c.contract) AS contract
+    FROM trace.anchor AS a
+    JOIN trace.chain AS c USING (chain_no)
+    WHERE c.state = 'deployed' AND a.state IN ('mined', 'final')
+    ORDER BY a.chain_no DESC, a.seq DESC
+    LIMIT 1
+)
+SELECT
+    (
+        SELECT coalesce(sum(l.newest), 0)::bigint
+        FROM unnest(%(lots)s::text[]) AS w (lot_uri)
+        CROSS JOIN LATERAL (SELECT max(t.lot_counter) AS newest FROM trace.leaf AS t WHERE t.lot_uri = w.lot_uri) AS l
+    ) AS records,
+    (SELECT tree_size FROM newest) AS anchored,
+    (SELECT contract FROM newest) AS contract;
 
 -- name: lot_exists
 -- Whether any event speaks of the lot.
@@ -284,7 +304,7 @@ ORDER BY c.from_at, c.location;
 -- name: lot_curves
 -- What the thermometers of a lot's places measured while it stood there.
 SELECT
-    c.from_at, c.location, p.channel_id, p.channel, p.metric, p.unit, p.period_s, p.zone, p.zone_zh, p.zone_en,
+    c.from_at, c.location, p.channel_id, p.channel, p.metric, p.unit, p.no_data_s, p.zone, p.zone_zh, p.zone_en,
     p.limit_profile, p.low, p.high, r.instants, r.figures
 FROM trace.custody AS c
 JOIN trace.place_channel_v AS p USING (location)

@@ -5,9 +5,10 @@ Source: GS1 Core Business Vocabulary 2.0, 7.1 (business steps) and 7.2 (disposit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["DISPOSITIONS", "FACTS", "STEPS", "fact_text", "step_text"]
+__all__ = ["DISPOSITIONS", "FACTS", "HARVESTED", "STEPS", "UNITS", "amount_text", "fact_text", "step_text", "stop_text"]
 
 STEPS: Final[dict[str, tuple[str, str]]] = {
     "accepting": ("接受", "Accepted"),
@@ -88,8 +89,23 @@ FACTS: Final[dict[str, tuple[str, str]]] = {
     "registration": ("登记证号", "Registration"),
     "kind": ("类别", "Kind"),
     "preHarvestIntervalDays": ("安全间隔期(天)", "Pre-harvest interval (days)"),
+    "work": ("作业", "Work"),
+    "dose": ("用量", "Dose"),
 }
 """Names of the facts events say of a lot (ILMD), without their prefix: CBV 2.0 7.3.5 and Hanlu's own."""
+
+HARVESTED: Final = ("采收", "Harvested")
+"""What creating a lot is called where its facts name a harvest."""
+
+UNITS: Final[dict[str, tuple[str, str]]] = {
+    "": ("件", "pcs"),
+    "KGM": ("千克", "kg"),
+    "GRM": ("克", "g"),
+    "TNE": ("吨", "t"),
+    "LTR": ("升", "L"),
+    "MLT": ("毫升", "mL"),
+}
+"""Names of units by their code; "" is a count. Source: UN/ECE Recommendation 20."""
 
 
 def step_text(step: str, lang: str) -> str:
@@ -103,3 +119,16 @@ def fact_text(name: str, lang: str) -> str:
     bare = name.rsplit(":", 1)[-1]
     words = FACTS.get(bare)
     return (words[0] if lang == "zh" else words[1]) if words else bare
+
+
+def stop_text(step: str, facts: Iterable[tuple[str, str]], lang: str) -> str:
+    """Return the step of an event as a shopper reads it: creating a lot with dates of harvest is the harvest."""
+    if step == "commissioning" and any(name.endswith((":harvestStartDate", ":harvestEndDate")) for name, _ in facts):
+        return HARVESTED[lang != "zh"]
+    return step_text(step, lang)
+
+
+def amount_text(number: str, unit: str, lang: str) -> str:
+    """Return an amount with its unit, such as `72.4 kg`; a unit without a name is shown by its code."""
+    words = UNITS.get(unit, (unit, unit))
+    return f"{number} {words[lang != 'zh']}"

@@ -1,16 +1,15 @@
-/* The shopper's page: fetches the bundles, checks them, holds every line and reading on the page against what was
- * checked, and draws the curve anew from the checked readings. The page is green only if all of it holds.
+/* The shopper's page: fetches the bundles, checks them, holds every word of the proven parts against what was checked,
+ * and draws the curve anew from the checked readings. The page is green only if all of it holds.
  */
-import { verifyBundle, WORDS } from "./verify.js";
+import { anchorOf } from "./anchor.js";
 import { drawCurve } from "./curve.js";
-
-/* keccak256("Anchored(uint256,uint256,bytes32)"): first topic of the anchor's log entry. */
-const ANCHORED = "0x9d6b47dd4a7ae280337065ce86e051368675532829120179d79316a005c9d84d";
-const MINUTE_MS = 60_000;
-const CHINA_MS = 8 * 60 * MINUTE_MS;
-const CURVE_METRIC = "/air_temperature";
+import { PARTS, bare, expected } from "./shown.js";
+import { WORDS, verifyBundle } from "./verify.js";
+import { lotOfPath, viewOf } from "./view.js";
 
 const SAY = {
+  checking: ["正在核验……", "Checking…"],
+  checkingWords: ["手机正在自己核对每一条记录、每一个温度读数。", "Your phone is checking every record and every reading by itself."],
   good: ["核验通过", "Checked and true"],
   goodWords: ["记录与温度均未被改动，并已锚定在区块链上。", "Neither records nor readings were changed, and the chain holds their fingerprint."],
   goodUnanchored: ["记录与温度均未被改动，日志签名有效；区块链锚定稍后完成。", "Neither records nor readings were changed and the log's signature holds; the anchor on the chain follows shortly."],
@@ -19,141 +18,84 @@ const SAY = {
   badWords: ["页面内容与证明不一致，请勿相信。", "What is shown does not agree with its proof. Do not rely on it."],
   part: ["部分核验", "Partly checked"],
   partWords: ["此浏览器无法核验签名，其余均已核验。", "This browser cannot check the signature; everything else was checked."],
+  absent: ["链上尚未查到", "Not found on the chain"],
+  absentWords: ["记录与温度均未被改动，日志签名有效，但区块链上查不到所称的锚定。", "Neither records nor readings were changed and the log's signature holds, but the chain does not know the anchor named."],
   away: ["暂时无法核验", "Cannot check just now"],
   awayWords: ["没有取到证明，请检查网络后重试。", "The proof could not be fetched. Check the network and try again."],
   shown: ["页面显示与已核验的记录一致", "What the page shows equals the checked records"],
   notShown: ["页面显示与已核验的记录不一致", "What the page shows differs from the checked records"],
-  hidden: ["页面隐去了一条已核验的记录", "The page hides a checked record"],
+  hidden: ["页面隐去、添加或调换了记录", "Records were hidden, added or moved on the page"],
+  otherLot: ["证明属于另一个批次", "The proof is of another lot"],
+  foreign: ["证明中混入了无关的批次", "The proof brings lots that do not belong to it"],
+  mixed: ["证明来自不同的日志或检查点", "The proofs come from different logs or checkpoints"],
+  readings: ["温度曲线由 {n} 个已核验读数重新绘制", "The curve was drawn anew from {n} checked readings"],
 };
 
 const byId = (id) => document.getElementById(id);
 
-function readPageData() {
-  return JSON.parse(byId("page-data").textContent);
-}
-
-/** China time as the page writes it, from Unix milliseconds. */
-export function chinaMinute(ms) {
-  return new Date(ms + CHINA_MS).toISOString().slice(0, 16).replace("T", " ");
-}
-
-/** `shipping` for a CBV URI of either form or the bare word itself. */
-export function bareWord(step) {
-  if (step.startsWith("https://ref.gs1.org/cbv/")) return step.slice(step.lastIndexOf("-") + 1);
-  return step.startsWith("urn:epcglobal:cbv:") ? step.slice(step.lastIndexOf(":") + 1) : step;
-}
-
-/** Reads the anchor from the node's raw receipt; null when the receipt holds none of this contract. */
-export function anchorOf(reply, contract) {
-  const receipt = reply.receipt;
-  if (!receipt || receipt.status !== "0x1") return null;
-  const entry = receipt.logs.find(
-    (log) => log.address.toLowerCase() === contract && log.topics.length === 2 && log.topics[0] === ANCHORED,
-  );
-  if (!entry || entry.data.length !== 130) return null;
-  return {
-    chainId: Number(reply.chainId),
-    contract,
-    seq: Number(entry.topics[1]),
-    size: Number(entry.data.slice(0, 66)),
-    root: `0x${entry.data.slice(66)}`,
-  };
-}
-
-async function askChain(address, anchor) {
-  if (!anchor) return null;
+/** The chain's own answer about an anchor: what its receipt says, "absent" where it has none, null where it is away. */
+async function askChain(anchor) {
+  if (!anchor?.tx) return null;
   try {
-    const answer = await fetch(`${address}?tx=${encodeURIComponent(anchor.tx)}`);
+    const answer = await fetch(`/trace/chain?tx=${encodeURIComponent(anchor.tx)}`);
     if (!answer.ok) return null;
-    return anchorOf(await answer.json(), anchor.contract);
+    const reply = await answer.json();
+    return reply.receipt === null ? "absent" : anchorOf(reply, anchor);
   } catch {
     return null;
   }
 }
 
-/** Readings of the newest revision of every piece, one value an instant, as the server's page joins them. */
-export function temperatures(bundles) {
-  const newest = new Map();
-  for (const bundle of bundles) {
-    for (const { leaf, document: piece } of bundle.items) {
-      if (leaf.kind !== "curve" || !piece.channel.endsWith(CURVE_METRIC)) continue;
-      const key = JSON.stringify([piece.channel, piece.from, piece.custodyFrom]);
-      const known = newest.get(key);
-      if (!known || known.revision < piece.revision) newest.set(key, piece);
-    }
-  }
-  const values = new Map();
-  const pieces = [...newest.values()].sort(
-    (a, b) => a.from - b.from || (a.channel < b.channel ? -1 : a.channel > b.channel ? 1 : 0),
-  );
-  for (const piece of pieces) {
-    for (const [at, value] of piece.points) if (value !== null && !values.has(at)) values.set(at, value);
-  }
-  return [...values].sort((a, b) => a[0] - b[0]);
-}
-
-/** Compares what the page shows with the checked documents; marks each line. Returns the words of what differs. */
-function compareShown(bundles, data) {
-  const documents = new Map();
-  for (const bundle of bundles) {
-    for (const { leaf, document } of bundle.items) if (leaf.kind === "event") documents.set(leaf.jcs, document);
-  }
+/** What is wrong with the bundles as a whole, though each may be true: keys of SAY. */
+function wrongTogether(bundles, view, lot) {
+  const first = bundles[0];
   const wrong = [];
-  const lines = [...document.querySelectorAll("#journey > li")];
-  for (const line of lines) {
-    const event = documents.get(line.dataset.jcs);
-    const same = event !== undefined && sameLine(line, event, data);
-    line.classList.toggle("is-broken", !same);
-    const mark = line.querySelector(".proof-mark");
-    mark.classList.add(same ? "is-ok" : "is-failed");
-    if (!same) wrong.push("notShown");
-  }
-  const shown = new Set(lines.map((line) => line.dataset.jcs));
-  if ([...documents.keys()].some((jcs) => !shown.has(jcs))) wrong.push("hidden");
-  if (!sameHeat(temperatures(bundles))) wrong.push("notShown");
+  if (first.lot !== lot) wrong.push("otherLot");
+  if (view.foreign.length) wrong.push("foreign");
+  const same = (name) => bundles.every((each) => JSON.stringify(each[name]) === JSON.stringify(first[name]));
+  if (!["origin", "key", "checkpoint", "anchor"].every(same)) wrong.push("mixed");
   return wrong;
 }
 
-function text(parent, name) {
-  return parent.querySelector(`[data-shown="${name}"]`)?.textContent.trim();
+/** Compares the page with what it must say; marks each line. Returns the keys of what differs. */
+function wrongShown(view, data) {
+  const { lines, order, parts } = expected(view, data);
+  const wrong = [];
+  const events = new Map([...view.stops, ...view.inputs.flatMap((each) => each.stops)].map((stop) => [stop.jcs, stop]));
+  const shown = [...document.querySelectorAll("[data-jcs]")];
+  for (const line of shown) {
+    const event = events.get(line.dataset.jcs) ?? { lots: [] };
+    const links = [...line.querySelectorAll("a")].map((link) => link.getAttribute("href"));
+    const same = bare(line.textContent) === lines.get(line.dataset.jcs)
+      && JSON.stringify(links) === JSON.stringify(event.lots.map((lot) => lot.replace(/^https:\/\/id\.gs1\.org/, "")));
+    line.classList.toggle("is-broken", !same);
+    line.querySelector(".proof-mark")?.classList.add(same ? "is-ok" : "is-failed");
+    if (!same) wrong.push("notShown");
+  }
+  if (JSON.stringify(shown.map((line) => line.dataset.jcs)) !== JSON.stringify(order)) wrong.push("hidden");
+  for (const id of PARTS) {
+    const part = byId(id);
+    const text = part && bare(id === "heat" ? withoutPicture(part) : part.textContent);
+    if ((text ?? undefined) !== parts.get(id)) {
+      part?.classList.add("is-broken");
+      wrong.push("notShown");
+    }
+  }
+  return wrong;
 }
 
-function sameLine(line, event, data) {
-  const at = Date.parse(event.eventTime);
-  const step = bareWord(event.bizStep ?? "");
-  const place = (event.bizLocation ?? event.readPoint)?.id;
-  const placeLine = line.querySelector('[data-shown="place"]');
-  return (
-    text(line, "time") === chinaMinute(at) &&
-    text(line, "step") === (data.steps[step] ?? step) &&
-    (place === undefined
-      ? placeLine === null
-      : placeLine !== null && placeLine.dataset.place === place && placeLine.textContent.trim() === data.places[place])
-  );
+function withoutPicture(part) {
+  const copy = part.cloneNode(true);
+  copy.querySelector("#curve")?.remove();
+  return copy.textContent;
 }
 
-function sameHeat(points) {
-  const box = byId("heat");
-  if (points.length === 0) return box === null;
-  if (box === null) return false;
-  const values = points.map((point) => point[1]);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const close = (name, value) => Math.abs(Number(text(box, name)) - value) <= 0.0501;
-  return (
-    close("low", values.reduce((a, b) => Math.min(a, b))) &&
-    close("high", values.reduce((a, b) => Math.max(a, b))) &&
-    close("mean", mean) &&
-    Number(text(box, "count")) === points.length
-  );
-}
-
-function tell(kind, title, words, rows, lang) {
+function tell(kind, title, words, rows, data) {
   const box = byId("proof");
   box.className = `verdict verdict--${kind}`;
   byId("proof-title").textContent = title;
   byId("proof-words").textContent = words;
-  const list = byId("proof-checks");
-  list.replaceChildren(
+  byId("proof-checks").replaceChildren(
     ...rows.map((row) => {
       const item = document.createElement("li");
       item.className = `is-${row.state}`;
@@ -165,7 +107,7 @@ function tell(kind, title, words, rows, lang) {
   );
   byId("proof-more").hidden = rows.length === 0;
   box.dataset.verdict = kind;
-  box.lang = lang === "zh" ? "zh-CN" : "en";
+  box.lang = data.lang === "zh" ? "zh-CN" : "en";
 }
 
 /** One row for each outcome, failures first, with how often it occurred. */
@@ -180,58 +122,67 @@ function rowsOf(checks, index) {
   return [...counted.values()].sort((a, b) => rank[a.state] - rank[b.state]);
 }
 
-function wordsFor(bundles, reports) {
-  const state = (id) => reports.map((report) => report.checks.find((check) => check.id === id)?.state);
-  if (bundles.some((bundle) => bundle.anchor === null)) return "goodUnanchored";
-  return state("chain-anchor").every((one) => one === "ok") ? "goodWords" : "goodUnasked";
+function drawn(view, data) {
+  const chart = byId("curve");
+  if (!chart) return;
+  const draw = () => chart.replaceChildren(drawCurve(view.stretches, { ...data, width: chart.clientWidth }));
+  chart.dataset.checked = "";
+  draw();
+  let width = chart.clientWidth;
+  new ResizeObserver(() => {
+    if (chart.clientWidth === width) return;
+    width = chart.clientWidth;
+    draw();
+  }).observe(chart);
+}
+
+async function judged(bundles, lot, data, say) {
+  const index = data.lang === "zh" ? 0 : 1;
+  if (!Array.isArray(bundles) || bundles.length === 0) return { kind: "bad", words: "badWords", rows: [] };
+  const chain = await askChain(bundles[0]?.anchor); // all bundles carry the same, or they are "mixed"
+  const reports = [];
+  for (const bundle of bundles) reports.push(await verifyBundle(bundle, { chain: chain === "absent" ? null : chain }));
+  const rows = rowsOf(reports.flatMap((report) => report.checks), index);
+  const plain = (key, state) => ({ state, words: say(key), times: 1 });
+  if (reports.some((report) => report.verdict === "failed")) return { kind: "bad", words: "badWords", rows };
+  const view = viewOf(bundles);
+  const wrong = [...new Set([...wrongTogether(bundles, view, lot), ...wrongShown(view, data)])];
+  if (wrong.length) {
+    return { kind: "bad", words: "badWords", rows: [...wrong.map((key) => plain(key, "failed")), ...rows] };
+  }
+  drawn(view, data);
+  const readings = view.stretches.reduce((sum, stretch) => sum + stretch.points.length, 0);
+  rows.unshift(plain("shown", "ok"));
+  if (readings) rows.splice(1, 0, { state: "ok", words: say("readings").replace("{n}", readings), times: 1 });
+  if (reports.some((report) => report.verdict === "unknown")) return { kind: "wait", title: "part", words: "partWords", rows };
+  if (chain === "absent") return { kind: "wait", title: "absent", words: "absentWords", rows };
+  if (bundles[0].anchor === null) return { kind: "good", words: "goodUnanchored", rows };
+  return { kind: "good", words: chain === null ? "goodUnasked" : "goodWords", rows };
 }
 
 async function main() {
-  const data = readPageData();
-  const index = data.lang === "zh" ? 0 : 1;
-  const say = (key) => SAY[key][index];
-  const box = byId("proof");
-  let bundles;
+  const data = JSON.parse(byId("page-data").textContent);
+  const say = (key) => SAY[key][data.lang === "zh" ? 0 : 1];
+  tell("wait", say("checking"), say("checkingWords"), [], data);
+  delete byId("proof").dataset.verdict;
+  const lot = lotOfPath(location.pathname);
+  let text;
   try {
-    const answer = await fetch(box.dataset.bundle);
+    const answer = await fetch(`/trace/bundle?lot=${encodeURIComponent(lot)}&size=${byId("proof").dataset.size}`);
     if (!answer.ok) throw new Error(String(answer.status));
-    bundles = await answer.json();
-  } catch (error) {
-    const broken = error instanceof SyntaxError;
-    tell(broken ? "bad" : "wait", say(broken ? "bad" : "away"), say(broken ? "badWords" : "awayWords"), [], data.lang);
+    text = await answer.text();
+  } catch {
+    tell("wait", say("away"), say("awayWords"), [], data);
     return;
   }
-  const asked = new Map();
-  const reports = [];
-  for (const bundle of bundles) {
-    const anchor = bundle?.anchor;
-    if (anchor?.tx && !asked.has(anchor.tx)) asked.set(anchor.tx, await askChain(box.dataset.chain, anchor));
-    reports.push(await verifyBundle(bundle, { chain: anchor?.tx ? asked.get(anchor.tx) : null }));
+  let found;
+  try {
+    found = await judged(JSON.parse(text), lot, data, say);
+  } catch {
+    found = { kind: "bad", words: "badWords", rows: [] }; // a proof that cannot be read is none
   }
-  const checks = reports.flatMap((report) => report.checks);
-  const rows = rowsOf(checks, index);
-  const failed = bundles.length === 0 || reports.some((report) => report.verdict === "failed");
-  const wrong = failed ? [] : compareShown(bundles, data);
-  if (!failed) {
-    rows.unshift(
-      ...(wrong.length ? [...new Set(wrong)].map((key) => ({ state: "failed", words: say(key), times: 1 }))
-        : [{ state: "ok", words: say("shown"), times: 1 }]),
-    );
-  }
-  if (failed || wrong.length) {
-    tell("bad", say("bad"), say("badWords"), rows, data.lang);
-    return;
-  }
-  const chart = byId("curve");
-  if (chart) chart.replaceChildren(drawCurve(temperatures(bundles), data));
-  const partly = reports.some((report) => report.verdict === "unknown");
-  tell(
-    partly ? "wait" : "good",
-    say(partly ? "part" : "good"),
-    say(partly ? "partWords" : wordsFor(bundles, reports)),
-    rows,
-    data.lang,
-  );
+  const { kind, title = kind, words, rows } = found;
+  tell(kind, say(title), say(words), rows, data);
 }
 
-if (typeof document !== "undefined" && byId("proof")) main();
+main();
