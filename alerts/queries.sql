@@ -132,33 +132,51 @@ VALUES (
 )
 
 -- The console ----------------------------------------------------------------------------------------------------------
--- Each statement shows a person the subtree %(scope)s only.
+-- Each statement shows a person the subtree %(scope)s only. A device that stands in no zone is shown as a zone of its
+-- own, so that nothing that measures goes unseen; its code is "<gateway>~<device>", which no code of a zone can be.
 
 -- name: console_sites
--- Sites with zones, for the filter.
+-- Sites with zones or with devices in none, for the filter.
 SELECT s.code, s.name_zh, s.name_en
 FROM registry.site AS s
 JOIN registry.organisation AS o USING (organisation_id)
-WHERE starts_with(o.path, %(scope)s) AND EXISTS (SELECT FROM registry.zone AS z WHERE z.site_id = s.site_id)
+WHERE starts_with(o.path, %(scope)s)
+    AND (
+        EXISTS (SELECT FROM registry.zone AS z WHERE z.site_id = s.site_id)
+        OR EXISTS (
+            SELECT FROM registry.gateway AS g JOIN registry.device AS d USING (gateway_id)
+            WHERE g.site_id = s.site_id AND d.zone_id IS NULL
+        )
+    )
 ORDER BY s.code
 LIMIT %(limit)s
 
 -- name: console_zones
 -- Codes of the zones that measure something, in the order of the overview; a site by code or a part of its name.
-SELECT z.code
+SELECT s.code AS site, z.code AS zone
 FROM registry.zone AS z
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
 WHERE starts_with(o.path, %(scope)s)
     AND (%(site)s::text IS NULL OR s.code = %(site)s OR strpos(s.name_zh || ' ' || lower(s.name_en), lower(%(site)s)) > 0)
     AND EXISTS (SELECT FROM registry.device AS d JOIN registry.channel AS c USING (device_id) WHERE d.zone_id = z.zone_id)
-ORDER BY s.code, z.code
+UNION ALL
+SELECT s.code, g.code || '~' || d.code
+FROM registry.device AS d
+JOIN registry.gateway AS g USING (gateway_id)
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE d.zone_id IS NULL AND starts_with(o.path, %(scope)s)
+    AND (%(site)s::text IS NULL OR s.code = %(site)s OR strpos(s.name_zh || ' ' || lower(s.name_en), lower(%(site)s)) > 0)
+    AND EXISTS (SELECT FROM registry.channel AS c WHERE c.device_id = d.device_id)
+ORDER BY site, zone
 
 -- name: console_channels
 -- Channels of some zones with their newest reading and the state of the link.
 SELECT
     c.channel_id, c.metric, c.unit, c.period_s, c.low, c.high, c.limit_profile, c.no_data_s,
-    c.zone, c.zone_zh, c.zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway,
+    coalesce(c.zone, c.gateway || '~' || c.device) AS zone, coalesce(c.zone_zh, c.device) AS zone_zh,
+    coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway,
     (extract(epoch FROM l.observed_at) * 1000)::bigint AS observed_ms,
     (extract(epoch FROM l.received_at) * 1000)::bigint AS received_ms,
     l.value, coalesce(k.online, false) AS online, coalesce(k.replay, false) AS replay
@@ -166,8 +184,14 @@ FROM registry.channel_v AS c
 LEFT JOIN telemetry.latest_v AS l USING (channel_id)
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
-    AND c.zone = ANY(%(zones)s::text[])
-ORDER BY c.site, c.zone, c.channel_id
+    AND c.device_id IN (
+        SELECT d.device_id FROM registry.device AS d JOIN registry.zone AS z USING (zone_id)
+        WHERE z.code = ANY(%(zones)s::text[])
+        UNION ALL
+        SELECT d.device_id FROM registry.device AS d JOIN registry.gateway AS g USING (gateway_id)
+        WHERE d.zone_id IS NULL AND g.code || '~' || d.code = ANY(%(zones)s::text[])
+    )
+ORDER BY c.site, zone, c.channel_id
 
 -- name: console_sparks
 -- A coarse curve of each channel over the hours before its end, for the cards.
@@ -260,7 +284,7 @@ LIMIT %(limit)s OFFSET %(offset)s
 -- name: console_losses
 -- What gateways declared lost, by reason.
 SELECT g.code AS gateway, l.reason, l.reading_count, (extract(epoch FROM l.newest_at) * 1000)::bigint AS newest_ms
-FROM alerts.loss_by_reason AS l
+FROM telemetry.loss_by_reason AS l
 JOIN registry.gateway AS g USING (gateway_id)
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
@@ -301,13 +325,14 @@ SELECT
     (extract(epoch FROM a.acknowledged_at) * 1000)::bigint AS acknowledged_ms,
     (extract(epoch FROM a.peak_at) * 1000)::bigint AS peak_ms,
     a.acknowledged_by, a.note, a.replayed, a.version,
-    c.metric, c.unit, c.period_s, c.low, c.high, c.zone, c.zone_zh, c.zone_en, c.site, c.site_zh, c.site_en
+    c.metric, c.unit, c.period_s, c.low, c.high, coalesce(c.zone, c.gateway || '~' || c.device) AS zone,
+    coalesce(c.zone_zh, c.device) AS zone_zh, coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en
 FROM alerts.alarm AS a
 JOIN registry.channel_v AS c USING (channel_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
     AND (%(alarm_id)s::bigint IS NULL OR a.alarm_id = %(alarm_id)s)
     AND (%(site)s::text IS NULL OR c.site = %(site)s OR strpos(c.site_zh || ' ' || lower(c.site_en), lower(%(site)s)) > 0)
-    AND (%(zones)s::text[] IS NULL OR c.zone = ANY(%(zones)s))
+    AND (%(zones)s::text[] IS NULL OR coalesce(c.zone, c.gateway || '~' || c.device) = ANY(%(zones)s))
     AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
     AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)
     AND (%(to_at)s::timestamptz IS NULL OR a.exceeded_at <= %(to_at)s)
@@ -393,8 +418,8 @@ LIMIT %(limit)s
 -- name: stream_journal
 -- Alarm transitions after a position, up to another where one is given.
 SELECT
-    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority, c.channel_id, c.zone, c.site,
-    c.organisation_path AS path
+    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority, c.channel_id,
+    coalesce(c.zone, c.gateway || '~' || c.device) AS zone, c.site, c.organisation_path AS path
 FROM alerts.journal_feed AS j
 JOIN alerts.alarm AS a USING (alarm_id)
 JOIN registry.channel_v AS c USING (channel_id)
@@ -405,4 +430,4 @@ LIMIT %(limit)s
 
 -- name: stream_channels
 -- Whose each channel is and where it stands.
-SELECT channel_id, organisation_path AS path, zone FROM registry.channel_v
+SELECT channel_id, organisation_path AS path, coalesce(zone, gateway || '~' || device) AS zone FROM registry.channel_v

@@ -141,34 +141,6 @@ ALTER TABLE alerts.journal ALTER COLUMN journal_id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
-CREATE TABLE telemetry.loss (
-    loss_id bigint NOT NULL,
-    arrival_id bigint NOT NULL,
-    gateway_id bigint NOT NULL,
-    reason text NOT NULL,
-    reading_count integer NOT NULL,
-    channel text,
-    from_at timestamp with time zone,
-    to_at timestamp with time zone,
-    detail text DEFAULT ''::text NOT NULL,
-    source text DEFAULT ''::text NOT NULL,
-    CONSTRAINT loss_reading_count_check CHECK ((reading_count > 0))
-);
-
-COMMENT ON TABLE telemetry.loss IS 'Readings a gateway declares lost, with the reason: part of the proof, never silent.';
-
-COMMENT ON COLUMN telemetry.loss.source IS 'Names what was lost, so that the same loss declared again counts as duplicate; empty when every declaration counts.';
-
-CREATE VIEW alerts.loss_by_reason AS
- SELECT gateway_id,
-    reason,
-    sum(reading_count) AS reading_count,
-    max(to_at) AS newest_at
-   FROM telemetry.loss
-  GROUP BY gateway_id, reason;
-
-COMMENT ON VIEW alerts.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
-
 CREATE TABLE alerts.rule_state (
     channel_id integer NOT NULL,
     kind text NOT NULL,
@@ -768,6 +740,34 @@ CREATE VIEW telemetry.latest_v AS
    FROM telemetry.latest;
 
 COMMENT ON VIEW telemetry.latest_v IS 'Newest reading per channel, for the console.';
+
+CREATE TABLE telemetry.loss (
+    loss_id bigint NOT NULL,
+    arrival_id bigint NOT NULL,
+    gateway_id bigint NOT NULL,
+    reason text NOT NULL,
+    reading_count integer NOT NULL,
+    channel text,
+    from_at timestamp with time zone,
+    to_at timestamp with time zone,
+    detail text DEFAULT ''::text NOT NULL,
+    source text DEFAULT ''::text NOT NULL,
+    CONSTRAINT loss_reading_count_check CHECK ((reading_count > 0))
+);
+
+COMMENT ON TABLE telemetry.loss IS 'Readings a gateway declares lost, with the reason: part of the proof, never silent.';
+
+COMMENT ON COLUMN telemetry.loss.source IS 'Names what was lost, so that the same loss declared again counts as duplicate; empty when every declaration counts.';
+
+CREATE VIEW telemetry.loss_by_reason AS
+ SELECT gateway_id,
+    reason,
+    sum(reading_count) AS reading_count,
+    max(to_at) AS newest_at
+   FROM telemetry.loss
+  GROUP BY gateway_id, reason;
+
+COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
 
 ALTER TABLE telemetry.loss ALTER COLUMN loss_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME telemetry.loss_loss_id_seq
@@ -1555,10 +1555,6 @@ GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.journal_feed TO hanlu_alerts;
 
-GRANT SELECT,INSERT ON TABLE telemetry.loss TO hanlu_ingest;
-
-GRANT SELECT ON TABLE alerts.loss_by_reason TO hanlu_alerts;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
@@ -1682,6 +1678,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_registry;
+
+GRANT SELECT,INSERT ON TABLE telemetry.loss TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.loss_by_reason TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_registry;
 
 GRANT SELECT,INSERT ON TABLE telemetry.reading TO hanlu_ingest;
 

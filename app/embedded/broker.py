@@ -25,6 +25,7 @@ from hanlu.app.embedded.service import Work
 from hanlu.app.process import Command
 from hanlu.app.settings import BrokerSettings, process_environment
 from hanlu.core.errors import UsageError
+from hanlu.core.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["EmbeddedBroker", "find_mosquitto", "signs_in"]
 
@@ -135,6 +136,10 @@ class EmbeddedBroker:
             f"autosave_interval {_AUTOSAVE_CHANGES}",
             # By number nothing is dropped; by size it must be, or one forgotten session eats the machine.
             "max_queued_messages 0",
+            # A consumer bounds what it holds by not reading; a window of 20 would only cut its batches to 20 messages.
+            "max_inflight_messages 0",
+            # Well above what is accepted: ingest must see an oversized message to say so.
+            f"message_size_limit {64 * MAX_MESSAGE_BYTES}",
             f"max_queued_bytes {self.settings.max_queued_mb * 2**20}",
             f"persistent_client_expiration {days}d",
             "set_tcp_nodelay true",

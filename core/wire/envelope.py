@@ -112,7 +112,7 @@ def seal(header: Header, payload: bytes, key: Ed25519PrivateKey) -> bytes:
         canonical=True,
     )
     signature = key.sign(_to_be_signed(protected, payload))
-    return cbor2.dumps(cbor2.CBORTag(_COSE_SIGN1_TAG, [protected, {}, payload, signature]))
+    return _framed(protected, payload, signature)
 
 
 def open_envelope(raw: bytes) -> Envelope | Rejected:
@@ -128,6 +128,12 @@ def open_envelope(raw: bytes) -> Envelope | Rejected:
         protected, _, payload, signature = parts
         if not all(isinstance(part, bytes) for part in (protected, payload, signature)):
             return Rejected(Reason.MALFORMED, "COSE_Sign1 parts are not byte strings")
+        if _framed(protected, payload, signature) != raw:
+            # One message has one form, so that its digest, which the chain and redelivery go by, cannot be changed
+            # without breaking the signature: nothing in the unprotected header, nothing behind the message.
+            return Rejected(
+                Reason.MALFORMED, "not the shortest form of a COSE_Sign1 message with an empty unprotected map"
+            )
         header = _header(cbor2.loads(protected))
     except (cbor2.CBORDecodeError, ValueError, TypeError, RecursionError, OverflowError) as error:
         return Rejected(Reason.MALFORMED, f"not a COSE_Sign1 message: {error}"[:200])
@@ -145,6 +151,10 @@ def verify(envelope: Envelope, public: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _framed(protected: bytes, payload: bytes, signature: bytes) -> bytes:
+    return cbor2.dumps(cbor2.CBORTag(_COSE_SIGN1_TAG, [protected, {}, payload, signature]))
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:

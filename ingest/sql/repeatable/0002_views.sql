@@ -48,9 +48,15 @@ SELECT dead_letter_id, received_at, topic, gateway, reason, detail, reading_coun
 FROM telemetry.dead_letter;
 COMMENT ON VIEW telemetry.dead_letter_v IS 'Dead letters without their bytes, for the console.';
 
+CREATE OR REPLACE VIEW telemetry.loss_by_reason AS
+SELECT gateway_id, reason, sum(reading_count)::bigint AS reading_count, max(to_at) AS newest_at
+FROM telemetry.loss
+GROUP BY gateway_id, reason;
+COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
+
 GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest, hanlu_alerts, hanlu_trace, hanlu_registry;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO hanlu_ingest;
 REVOKE UPDATE, DELETE ON telemetry.reading, telemetry.loss FROM hanlu_ingest;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
-telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v
+telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v, telemetry.loss_by_reason
 TO hanlu_alerts, hanlu_trace, hanlu_registry;
