@@ -119,7 +119,7 @@ def _detail(
 
 def _picture(read: Read, alarm: Alarm, lang: Lang, now_ms: int) -> Markup | None:
     """Return the curve from two hours before the alarm to two hours after it."""
-    zone = read.zones([alarm.zone], now_ms, sparks=False) if alarm.zone else []
+    zone = read.zones([alarm.zone], now_ms, sparks=False)
     channel = next((each for one in zone for each in one.channels if each.channel_id == alarm.channel_id), None)
     if channel is None or channel.is_switch:
         return None

@@ -58,7 +58,7 @@ class ChannelPlace(NamedTuple):
     """Whose a channel is and in which zone it stands."""
 
     path: str
-    zone: str | None
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class AlarmChange:
     kind: str
     priority: int
     channel_id: int
-    zone: str | None
+    zone: str
     site: str
     path: str
 

@@ -57,7 +57,7 @@ class Read:
     def zone_codes(self, site: str | None = None) -> list[str]:
         """Return the codes of all zones in the order of the overview, or of the sites of a code or name."""
         rows = self._connection.execute(_QUERIES["console_zones"], self._scope | {"site": site})
-        return [code for (code,) in rows]
+        return [code for _, code in rows]
 
     def zones(self, codes: Sequence[str], now_ms: int, *, sparks: bool = True) -> list[ZoneNow]:
         """Return zones with what they measure now, by site and code; codes outside the subtree are left out.
@@ -193,11 +193,23 @@ def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else from_ms(ms)
 
 
-def _ordered(channels: Iterable[ChannelNow]) -> tuple[ChannelNow, ...]:
-    """Return the channels, the one that stands for the zone first: air temperature, else one with limits, else any."""
+_TELLING = ("air_temperature", "product_temperature", "relative_humidity", "weight", "battery", "tank")
+"""Metrics by how much they say about a zone when no limit tells what matters there."""
 
-    def rank(channel: ChannelNow) -> tuple[bool, bool, bool]:
-        return channel.metric != "air_temperature", channel.limit_profile is None, channel.is_switch
+_POSITION = ("lat", "lon")
+
+
+def _ordered(channels: Iterable[ChannelNow]) -> tuple[ChannelNow, ...]:
+    """Return the channels, the one that stands for the zone first.
+
+    That is the air temperature, else one with limits, else the most telling; a switch says less than any value, and a
+    position is no value at all.
+    """
+
+    def rank(channel: ChannelNow) -> tuple[bool, bool, bool, bool, int]:
+        metric = channel.metric
+        telling = _TELLING.index(metric) if metric in _TELLING else len(_TELLING)
+        return metric != _TELLING[0], metric in _POSITION, channel.limit_profile is None, channel.is_switch, telling
 
     return tuple(sorted(channels, key=rank))
 
@@ -205,6 +217,7 @@ def _ordered(channels: Iterable[ChannelNow]) -> tuple[ChannelNow, ...]:
 def _zone(channels: tuple[ChannelNow, ...], alarms: Sequence[Alarm], spark: tuple[Sample, ...], now_ms: int) -> ZoneNow:
     main = channels[0]
     own = tuple(each for each in alarms if each.zone == main.zone)
+    standing = _standing(main, own, now_ms)
     return ZoneNow(
         Named(main.zone, main.zone_zh, main.zone_en),
         Named(main.site, main.site_zh, main.site_en),
@@ -212,7 +225,8 @@ def _zone(channels: tuple[ChannelNow, ...], alarms: Sequence[Alarm], spark: tupl
         channels,
         own,
         spark,
-        _standing(main, own, now_ms),
+        standing,
+        standing in (Standing.NORMAL, Standing.RETURNED) and any(each.beyond_limit for each in channels),
     )
 
 

@@ -88,6 +88,13 @@ class ChannelNow:
         return self.metric in _SWITCHES
 
     @property
+    def beyond_limit(self) -> bool:
+        """Whether the newest value lies beyond a limit; an alarm may still wait for its on-delay."""
+        if self.value is None:
+            return False
+        return (self.high is not None and self.value > self.high) or (self.low is not None and self.value < self.low)
+
+    @property
     def gap_ms(self) -> float:
         """Neighbouring readings further apart, in milliseconds, are not joined by a line.
 
@@ -128,9 +135,9 @@ class Alarm:
     period_s: float
     low: float | None
     high: float | None
-    zone: str | None
-    zone_zh: str | None
-    zone_en: str | None
+    zone: str
+    zone_zh: str
+    zone_en: str
     site: str
     site_zh: str
     site_en: str
@@ -146,8 +153,8 @@ class Alarm:
         return _STANDINGS[ProcessState(self.process_state)]
 
     def zone_name(self, lang: str) -> str:
-        """Return the zone's name, or the site's for a device that stands in no zone."""
-        return (self.zone_zh if lang == "zh" else self.zone_en) or self.site_name(lang)
+        """Return the zone's name, or the code of a device that stands in no zone."""
+        return self.zone_zh if lang == "zh" else self.zone_en
 
     def site_name(self, lang: str) -> str:
         """Return the site's name."""
@@ -178,6 +185,8 @@ class ZoneNow:
         alarms: not over, worst first.
         spark: coarse curve of the first channel.
         standing: how it stands.
+        pending: a value is beyond its limit, but not yet for as long as the alarm's on-delay: said beside "normal" or
+            "returned", which alone would be untrue.
     """
 
     zone: Named
@@ -187,6 +196,7 @@ class ZoneNow:
     alarms: tuple[Alarm, ...]
     spark: tuple[Sample, ...]
     standing: Standing
+    pending: bool
 
     @property
     def main(self) -> ChannelNow:

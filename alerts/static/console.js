@@ -49,8 +49,11 @@ function reading([channel, observed, value]) {
     if (place.dataset.on) place.textContent = value >= 0.5 ? place.dataset.on : place.dataset.off;
     else {
       place.querySelector('[data-number]').textContent = number(value, place.dataset.zero);
-      // A zone that speaks again is shown as such by the server, which knows the other reasons to be worried.
-      if (place.closest('.card--stale')) refresh();
+      // How a zone stands is said by the server, which knows all reasons to be worried; we know when to ask: when it
+      // speaks again, and when a value has crossed a limit.
+      const beyond = value > Number(place.dataset.high ?? NaN) || value < Number(place.dataset.low ?? NaN);
+      if (place.closest('.card--stale') || beyond !== place.hasAttribute('data-beyond')) refresh();
+      place.toggleAttribute('data-beyond', beyond);
     }
   }
   for (const place of document.querySelectorAll(`[data-age-of="${channel}"]`)) {
@@ -99,7 +102,7 @@ function grow() {
 
 let pending;
 
-/** Takes the page's regions anew from the server, those somebody is writing in excepted. */
+/** Takes the page's regions anew from the server, those somebody is writing in excepted; a focused link stays focused. */
 export function refresh(selector = '[data-region]', delay = 100) {
   if (pending) return;
   pending = setTimeout(async () => {
@@ -110,7 +113,10 @@ export function refresh(selector = '[data-region]', delay = 100) {
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const region of document.querySelectorAll(selector)) {
         const fresh = page.querySelector(`[data-region="${region.dataset.region}"]`);
-        if (fresh && !region.querySelector('details[open], :focus')) region.replaceChildren(...fresh.childNodes);
+        if (!fresh || region.querySelector('details[open], :focus:not(a)')) continue;
+        const link = region.querySelector('a:focus')?.getAttribute('href');
+        region.replaceChildren(...fresh.childNodes);
+        if (link) region.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true });
       }
       grow();
     } catch { /* the banner tells already when the platform is away */ }

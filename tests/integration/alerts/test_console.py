@@ -74,6 +74,60 @@ def test_overview_shows_value_unit_limits_state_and_age_of_each_zone(client: Tes
     assert "card--alarm" in page
 
 
+def card(page: str, zone: str) -> str:
+    found = re.search(rf'data-zone="{zone}">(.*?)</article>', page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_value_beyond_its_limit_within_the_delay_is_neither_normal_nor_in_alarm(
+    client: TestClient, warm: County
+) -> None:
+    warm.arrive([(CHILL, SystemClock().now_ms() + 1, 9.5)])
+    judge(warm)
+    chill = card(text(client, "/console"), "yanling-chill")
+    assert "超限·延时中" in chill
+    assert "正常" not in chill
+    assert "data-beyond" in chill
+    assert "超限·延时中" in text(client, "/console/zone/yanling-chill")
+    assert "超限·延时中" not in card(text(client, "/console"), "yanling-frozen")  # its alarm stands: that says it all
+
+
+def test_device_in_no_zone_is_shown_with_its_alarm_as_a_zone_of_its_own(client: TestClient, warm: County) -> None:
+    warm.query(
+        "INSERT INTO registry.device (device_id, gateway_id, zone_id, code, kind) OVERRIDING SYSTEM VALUE"
+        " VALUES (9, 1, NULL, 'probe-9', 'station')"
+    )
+    warm.query(
+        "INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s, limit_profile_code)"
+        " OVERRIDING SYSTEM VALUE VALUES (90, 9, 'air_temperature', 'Cel', 60, 'chilled')"
+    )
+    end = SystemClock().now_ms()
+    warm.arrive([(90, end + minute * MINUTE, 11.5) for minute in range(-10, 1)])
+    judge(warm)
+    shown = card(text(client, "/console"), "gw-yanling~probe-9")
+    assert "11.5" in shown
+    assert "未确认" in shown
+    page = text(client, "/console/zone/gw-yanling~probe-9")
+    assert "超上限" in page
+    assert "curve-line" in page
+    assert "gw-yanling~probe-9" in text(client, "/console/alarms/2")
+    assert "gw-yanling~probe-9" not in text(client, "/console?site=truck-7")
+
+
+def test_position_never_stands_for_a_zone(client: TestClient, warm: County) -> None:
+    warm.query("DELETE FROM alerts.alarm WHERE channel_id = %s", TRUCK)
+    for metric, unit, channel in (("lat", "lat", TRUCK), ("tank", "l", HUMIDITY), ("battery", "%EL", CHILL)):
+        warm.query(
+            "UPDATE registry.channel SET metric = %s, unit = %s, device_id = 3 WHERE channel_id = %s",
+            metric, unit, channel,
+        )  # fmt: skip
+    warm.arrive([(CHILL, SystemClock().now_ms() + 1, 76.0)])
+    box = card(text(client, "/console"), "truck-7-box")
+    assert "76" in re.search(r'<p class="big">(.*?)</p>', box, re.DOTALL)[1]  # type: ignore[index]
+    assert "纬度" not in box
+
+
 def test_overview_keeps_to_the_persons_subtree(client: TestClient, console: Site) -> None:
     assert "anren" not in text(client, "/console")
     console.person = operator(OTHER_SCOPE)
