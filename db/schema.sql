@@ -1546,14 +1546,14 @@ GRANT USAGE ON SCHEMA trace TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm_v TO hanlu_alerts;
+GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_alerts;
 GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.journal_feed TO hanlu_alerts;
+GRANT SELECT ON TABLE alerts.journal_feed TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
 
@@ -1579,7 +1579,7 @@ GRANT SELECT ON TABLE registry.limit_profile TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.limit_profile TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.limit_profile TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.limit_profile_now TO hanlu_registry;
+GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_registry;
 GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.limit_profile_now TO hanlu_trace;
@@ -1599,7 +1599,7 @@ GRANT SELECT ON TABLE registry.zone TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.zone TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.zone TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.channel_v TO hanlu_registry;
+GRANT SELECT ON TABLE registry.channel_v TO hanlu_registry;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_trace;
@@ -1632,68 +1632,68 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.session TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.signin_failure TO hanlu_registry;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.arrival TO hanlu_ingest;
+GRANT SELECT,INSERT ON TABLE telemetry.arrival TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.arrival_feed TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_registry;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.event_feed TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_epoch TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_account TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_link TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_link_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_registry;
 
 GRANT SELECT,INSERT ON TABLE telemetry.loss TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.loss_by_reason TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_registry;
 
 GRANT SELECT,INSERT ON TABLE telemetry.reading TO hanlu_ingest;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.reading_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_registry;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.ambient_product_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.ambient_product_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.anchor TO hanlu_trace;
 
@@ -1711,12 +1711,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.curve_due TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.custody TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.custody_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.custody_v TO hanlu_trace;
 GRANT SELECT ON TABLE trace.custody_v TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.dead_letter TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.dead_letter_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.dead_letter_v TO hanlu_trace;
 GRANT SELECT ON TABLE trace.dead_letter_v TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.edge TO hanlu_trace;
@@ -1731,7 +1731,7 @@ GRANT SELECT,INSERT ON TABLE trace.leaf TO hanlu_trace;
 
 GRANT SELECT,INSERT ON TABLE trace.log TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.place_channel_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.place_channel_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.scan TO hanlu_trace;
 
@@ -1739,9 +1739,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.tile TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.trouble TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.trouble_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.trouble_v TO hanlu_trace;
 GRANT SELECT ON TABLE trace.trouble_v TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.unsequenced TO hanlu_trace;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.valid_event_v TO hanlu_trace;
+GRANT SELECT ON TABLE trace.valid_event_v TO hanlu_trace;

@@ -80,7 +80,27 @@ class TestSchema:
         assert dict(may_write) == ROLES
         assert len(may_write) == len(ROLES)
 
-    @pytest.mark.parametrize("table", ["telemetry.reading", "telemetry.loss", "registry.audit", "trace.event"])
+    def test_nobody_writes_through_a_view_which_acts_with_its_owners_rights(self, plain: Platform) -> None:
+        may_write = plain.rows(
+            "SELECT r.rolname::text, c.oid::regclass::text FROM pg_roles AS r, pg_class AS c"
+            " WHERE r.rolname = ANY(%s) AND c.relkind = 'v' AND c.relnamespace::regnamespace::text = ANY(%s)"
+            " AND has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE')",
+            list(ROLES),
+            list(ROLES.values()),
+        )
+        assert may_write == []
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "telemetry.reading",
+            "telemetry.arrival",
+            "telemetry.loss",
+            "alerts.journal",
+            "registry.audit",
+            "trace.event",
+        ],
+    )
     def test_what_is_appended_only_nobody_may_change(self, plain: Platform, table: str) -> None:
         for role in ROLES:
             assert not plain.one("SELECT has_table_privilege(%s, %s, 'UPDATE')", role, table)

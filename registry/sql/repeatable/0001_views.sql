@@ -52,6 +52,7 @@ GRANT USAGE ON SCHEMA registry TO hanlu_registry, hanlu_ingest, hanlu_alerts, ha
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA registry TO hanlu_registry;
 GRANT USAGE ON SEQUENCE registry.organisation_organisation_id_seq TO hanlu_registry;
 REVOKE UPDATE, DELETE ON registry.audit FROM hanlu_registry;
+REVOKE INSERT, UPDATE, DELETE ON registry.limit_profile_now, registry.channel_v FROM hanlu_registry;
 GRANT SELECT ON registry.organisation, registry.level_name, registry.limit_profile, registry.limit_profile_now,
 registry.product, registry.participant, registry.site, registry.zone, registry.gateway, registry.gateway_key,
 registry.device, registry.channel, registry.channel_v TO hanlu_ingest, hanlu_alerts, hanlu_trace;

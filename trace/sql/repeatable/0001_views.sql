@@ -44,4 +44,7 @@ COMMENT ON VIEW trace.valid_event_v IS 'Events that count: neither error declara
 GRANT USAGE ON SCHEMA trace TO hanlu_trace, hanlu_alerts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA trace TO hanlu_trace;
 REVOKE UPDATE, DELETE ON trace.event, trace.leaf, trace.checkpoint, trace.curve_chunk, trace.log FROM hanlu_trace;
+-- A view is written with its owner's rights: through these, events and even products could be changed after all.
+REVOKE INSERT, UPDATE, DELETE ON trace.dead_letter_v, trace.custody_v, trace.trouble_v, trace.place_channel_v,
+trace.ambient_product_v, trace.valid_event_v FROM hanlu_trace;
 GRANT SELECT ON trace.dead_letter_v, trace.custody_v, trace.trouble_v TO hanlu_alerts;
