@@ -153,6 +153,8 @@ class Watch:
         for channel_id in list(self._silent):
             if not _listens(self._channels.get(channel_id)):
                 self._hear_again(channel_id, now_ms, LIMIT_WITHDRAWN)
+                # Listened to again, its silence counts from here: told twice, one silence would be one alarm twice.
+                self._heard[channel_id] = now_ms
         for key, state in self._states.items():
             if state.start_ms is None:
                 continue

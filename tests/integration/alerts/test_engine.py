@@ -180,6 +180,23 @@ def test_silence_raises_once_and_returns_with_the_next_reading(county: County) -
     assert county.query("SELECT kind, process_state FROM alerts.alarm") == [("no_data", "RTN_UNACKNOWLEDGED")]
 
 
+def test_silence_under_a_limit_withdrawn_and_set_again_is_a_new_alarm(county: County) -> None:
+    clock = ManualClock(SystemClock().now_ms())
+    with engine(county, clock) as running:
+        county.arrive([(CHILL, clock.now_ms(), 4.0)])
+        running.turn()
+        clock.advance(305)
+        running.turn()
+        for profile in (None, "chilled"):
+            county.query("UPDATE registry.zone SET limit_profile_code = %s WHERE zone_id = 2", profile)
+            clock.advance(31)
+            running.turn()
+        assert [row[0] for row in events(county)] == ["raise", "return"]
+        clock.advance(305)
+        running.turn()
+    assert [row[0] for row in events(county)] == ["raise", "return", "raise"]
+
+
 def test_silence_while_no_engine_ran_is_not_held_against_the_channel(county: County) -> None:
     clock = ManualClock(SystemClock().now_ms())
     county.arrive([(CHILL, clock.now_ms(), 4.0)])
