@@ -32,6 +32,8 @@ T0 = 1_750_000_000_000
 """2025-06-15T15:06:40Z, when everything begins, Unix milliseconds."""
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+CURVE = CurveConfig(bucket_s=3_600, settle_s=0, grace_s=0)
+"""Curves cut at full hours, their pieces taken without waiting."""
 CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 
 
@@ -152,7 +154,7 @@ class Orchard:
                 evidence=0,
                 now_ms=now_ms,
                 capture=CaptureConfig(),
-                curve=CurveConfig(),
+                curve=CURVE,
                 **more,
             )
 
@@ -273,4 +275,4 @@ def ledger(orchard: Orchard, tmp_path: Path) -> Ledger:
     clock = ManualClock(T0)
     with orchard.connect() as connection:
         create_log(connection, tmp_path / "log.key", created_by="test", now_ms=T0, origin="hanlu.example/log/1")
-    return Ledger(orchard, log_key(tmp_path / "log.key"), clock, CurveConfig(settle_s=0, grace_s=0))
+    return Ledger(orchard, log_key(tmp_path / "log.key"), clock, CURVE)

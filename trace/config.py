@@ -36,7 +36,10 @@ class CurveConfig(_Section):
     """How a lot's temperature curve is cut into pieces and committed to the log."""
 
     bucket_s: int = Field(
-        3_600, ge=60, le=86_400, description="Length of a piece, seconds; pieces start at multiples since 1970."
+        14_400,
+        ge=60,
+        le=86_400,
+        description="Length of a piece, seconds; pieces start at multiples since 1970. Longer: fewer, later proofs.",
     )
     sample_s: int = Field(
         60,

@@ -64,9 +64,9 @@ function frameOf(stretches, { low, high, width }) {
   const plot = width < NARROW ? 190 : 250;
   const values = [...points.map((point) => point[1]), ...limits];
   const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
-  const step = niceStep(Math.max(most - least, 1), Math.floor((plot - TOP - BOTTOM) / VALUE_LABEL_PX));
-  const bottom = Math.floor(least / step) * step;
-  const top = Math.max(Math.ceil(most / step) * step, bottom + step);
+  const air = Math.max((most - least) * 0.08, (1 - (most - least)) / 2);
+  const [bottom, top] = [least - air, most + air];
+  const step = niceStep(top - bottom, Math.floor((plot - TOP - BOTTOM) / VALUE_LABEL_PX));
   const first = points.reduce((sum, point) => Math.min(sum, point[0]), Infinity);
   const last = Math.max(points.reduce((sum, point) => Math.max(sum, point[0]), 0), first + 1);
   const inner = width - LEFT - RIGHT;
@@ -78,11 +78,11 @@ function frameOf(stretches, { low, high, width }) {
 }
 
 function* axes({ plot, step, bottom, top, first, last, inner, width, x, y }, lang) {
-  for (let value = bottom; value <= top + step / 2; value += step) {
+  for (let value = Math.ceil(bottom / step) * step; value <= top; value += step) {
     yield shape("path", { class: "curve-grid", d: `M${LEFT} ${y(value)}H${width - RIGHT}` });
-    yield label(LEFT - 6, y(value) + 4, String(Number(value.toFixed(2))).replace("-", "\u2212"), "end");
+    yield label(LEFT - 6, y(value) + 4, String(Number(value.toFixed(2))).replace(/^-/, "\u2212"), "end");
   }
-  yield label(2, TOP + 4, "°C", "start");
+  yield label(4, TOP + 4, "°C", "start");
   const every = TIME_STEPS.find((each) => (last - first) / each <= inner / TIME_LABEL_PX) ?? 28 * DAY;
   for (let at = Math.ceil((first + CHINA_MS) / every) * every - CHINA_MS; at <= last; at += every) {
     yield shape("path", { class: "curve-grid", d: `M${x(at)} ${TOP}V${plot - BOTTOM + 4}` });

@@ -35,6 +35,8 @@ function heatText(view, { low, high, labels, places }) {
   const points = view.stretches.flatMap((stretch) => stretch.points);
   const kept = keptCool(view.stretches, low, high);
   const [least, most] = rangeOf(points);
+  // The first station of the extreme value, as the page names it.
+  const where = (end, value) => places[view.stretches.find((each) => rangeOf(each.points)[end] === value).place]?.short;
   const stations = view.stretches.map((stretch) => {
     const [lowest, highest] = rangeOf(stretch.points);
     const [first, last] = [stretch.points[0][0], stretch.points[stretch.points.length - 1][0]];
@@ -45,7 +47,8 @@ function heatText(view, { low, high, labels, places }) {
     labels.committed,
     low === null && high === null ? "" : labels.limits,
     kept ? `${kept.percent}%${labels.kept}` : "",
-    `${oneDecimal(least)}°C${labels.low}${oneDecimal(most)}°C${labels.high}${points.length}${labels.count}`,
+    `${oneDecimal(least)}°C${labels.low}·${where(0, least)}${oneDecimal(most)}°C${labels.high}·${where(1, most)}`,
+    `${points.length}${labels.count}`,
     kept ? filled(labels.keptWords, { since: chinaMinute(kept.sinceMs), count: kept.count, inside: kept.inside }) : "",
     labels.stations,
     ...stations,
@@ -61,7 +64,7 @@ function inputText({ lot, stops, waiting }, data) {
     required: waiting.requiredDays, applied: day(waiting.appliedMs), harvested: day(waiting.harvestedMs), days: waiting.days,
   });
   const lines = stops.map((stop) => stopLine(stop, true, data)).join("");
-  return bare(titled(lot, titles) + (words ?? "") + labels.details + lines);
+  return bare(titled(lot, titles) + (words ?? "") + filled(labels.records, { count: stops.length }) + lines);
 }
 
 /**

@@ -30,7 +30,7 @@ def _config(folder: Path, url: str | None = None) -> TraceConfig:
     return TraceConfig(
         key_folder=folder,
         follow=FollowConfig(poll_s=0.05),
-        curve=CurveConfig(settle_s=0),
+        curve=CurveConfig(bucket_s=3_600, settle_s=0),
         anchor=AnchorConfig(url=url, embedded=True, every_s=0, retry_s=0.05),
     )
 
