@@ -87,6 +87,7 @@ def run(
     speed: float = 1.0,
     seed: int = 1,
     start_ms: int | None = None,
+    until_ms: int | None = None,
     past: bool = True,
     state: Path | None = None,
     faults: Sequence[Fault] = (),
@@ -103,6 +104,8 @@ def run(
         speed: simulated seconds per second; above 1 the run leaves the present, so give `start_ms` in the past.
         seed: of all chance.
         start_ms: where to begin, Unix milliseconds; None decides by `state` and `past`.
+        until_ms: where to end, Unix milliseconds: the run is over when everything up to there has its answer; None
+            goes on until `stop`.
         past: whether a first start makes a history.
         state: file that remembers how far everything was answered; None forgets.
         faults: what goes wrong on the wire.
@@ -118,11 +121,11 @@ def run(
     begin_ms = beginning(live_ms, state, past=past) if start_ms is None else start_ms
     fleet = Fleet(county, begin_ms, seed=seed, scenario=(door_left_open(live_ms),), faults=faults)
     clients = {code: LineClient(code, tcp(*address), LineSession(), clock) for code, address in address_of.items()}
-    loop = _Loop(fleet, LineHub(clients), _Time(clock, live_ms, speed), live_ms, state)
+    loop = _Loop(fleet, LineHub(clients), _Time(clock, live_ms, speed), live_ms, until_ms, state)
     ready()
     log(_logger, logging.INFO, "firmware_sim.run.begin", f"{len(clients)} gateways", from_ms=begin_ms, live_ms=live_ms)
     try:
-        while not stop.is_set():
+        while not stop.is_set() and not loop.over:
             loop.round()
             watch(fleet.at_ms, loop.summary)
         loop.finish()
@@ -154,12 +157,15 @@ class _Time:
 class _Loop:
     """One round after another: work off what is due, hand it over, see to the sockets."""
 
-    def __init__(self, fleet: Fleet, hub: LineHub, time: _Time, live_ms: int, state: Path | None) -> None:
+    def __init__(
+        self, fleet: Fleet, hub: LineHub, time: _Time, live_ms: int, until_ms: int | None, state: Path | None
+    ) -> None:
         self.hub = hub
         self.summary = RunSummary()
         self._fleet = fleet
         self._time = time
         self._live_ms = live_ms
+        self._until_ms = until_ms
         self._state = state
         self._saved_s = 0.0
         self._logged: list[Sample] = []
@@ -168,12 +174,23 @@ class _Loop:
         self._events: dict[str, deque[TimedEvent]] = {gateway: deque() for gateway in hub.clients}
         self._dropped: dict[str, _Dropped] = {}
 
+    @property
+    def over(self) -> bool:
+        """Whether the end is reached and nobody owes or is owed anything."""
+        return self._through and not self._unsettled
+
     def round(self) -> None:
         now_ms = self._time.now_ms()
+        if self._until_ms is not None:
+            now_ms = min(now_ms, self._until_ms)
         self._work(now_ms)
+        if self._through:
+            self._flush()
         self._hand_over_events(now_ms)
         self._declare_dropped()
         wait = 0.0 if self._behind(now_ms) else min(_IDLE_S, self._time.until(self._fleet.next_ms))
+        if self._through:
+            wait = _IDLE_S  # only answers are waited for
         for gateway, answer in self.hub.pump(max(0.0, wait)):
             self.summary.answers[answer.reason or "taken"] += 1
             if answer.reason is not None:
@@ -185,6 +202,17 @@ class _Loop:
         """Hand over what a device had logged when it was switched off, as far as the gateways take it at once."""
         self._flush()
         self.hub.pump(_IDLE_S)
+
+    @property
+    def _through(self) -> bool:
+        """Whether the devices have reached the end."""
+        return self._until_ms is not None and self._fleet.next_ms > self._until_ms
+
+    @property
+    def _unsettled(self) -> bool:
+        """Whether something measured or done has no answer yet."""
+        owed = any(client.session.owed for client in self.hub.clients.values())
+        return owed or any(self._events.values()) or bool(self._dropped or self._logged)
 
     def _behind(self, now_ms: int) -> bool:
         return self._fleet.next_ms <= now_ms and not self._held_up()
@@ -245,8 +273,7 @@ class _Loop:
         """Keep how far everything is answered, so that a later start goes on from there."""
         if self._state is None or self._time.elapsed_s() - self._saved_s < _SAVE_EVERY_S:
             return
-        owed = any(client.session.owed for client in self.hub.clients.values())
-        if owed or any(self._events.values()) or self._dropped or self._logged:
+        if self._unsettled:
             return
         self._saved_s = self._time.elapsed_s()
         fresh = self._state.with_suffix(".new")

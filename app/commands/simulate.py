@@ -1,7 +1,7 @@
 """Let the devices of the demo county work, in the foreground, faster or with faults.
 
 Feeds the gateways of a running system that has no simulator of its own. At speed 1 the devices live in the present; a
-faster run begins --hours ago and ends when it has caught up with the present.
+faster run begins --hours ago and ends when it has come to the moment at which it was started.
 
 examples:
   hanlu up --roles ingest,alerts,trace,web,gateway      in one terminal, and in another:
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Simulate until a signal, or until a faster run has reached the present."""
+    """Simulate until a signal, or until a faster run is through."""
     if not 1.0 <= args.speed <= 10_000 or not 0 < args.hours <= 24 * 365:
         raise UsageError("--speed is between 1 and 10000, --hours above 0 and within a year")
     settings = settings if args.config else settings_of_running(settings)
@@ -59,11 +59,6 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     with StopSignals() as stop:
         line = _StatusLine()
 
-        def watch(at_ms: int, summary: RunSummary) -> None:
-            line.show(at_ms, summary)
-            if faster and at_ms >= SystemClock().now_ms() - 1_000 * args.speed:
-                stop.event.set()
-
         summary = run_county(
             county,
             {code: ("127.0.0.1", port) for code, port in line_ports(settings, county).items()},
@@ -71,10 +66,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             speed=args.speed,
             seed=args.seed,
             start_ms=start_ms,
+            until_ms=now_ms if faster else None,
             past=not args.no_past,
             state=None if faster else settings.data.folder / "gateway" / "simulator.json",
             faults=faults,
-            watch=watch,
+            watch=line.show,
         )
         line.end()
     refused = {reason: count for reason, count in sorted(summary.answers.items()) if reason != "taken"}

@@ -404,6 +404,29 @@ def test_faster_run_leaves_the_clock_behind() -> None:
         drive(servers, an_hour_later, start_ms=NOW, speed=3_600.0)
 
 
+@pytest.mark.parametrize(("start_ms", "speed"), [(NOW, 3_600.0), (NOW - HOUR_MS, 1.0)])
+def test_run_with_an_end_is_over_when_everything_up_to_there_is_answered(start_ms: int, speed: float) -> None:
+    seen: list[int] = []
+    with gateways() as servers:
+        addresses = {code: (server.host, server.port) for code, server in servers.items()}
+        end_ms = start_ms + HOUR_MS
+        summary = run(
+            COUNTY,
+            addresses,
+            threading.Event(),
+            start_ms=start_ms,
+            until_ms=end_ms,
+            speed=speed,
+            watch=lambda at_ms, _: seen.append(at_ms),
+        )
+        records = [line["senml"] for server in servers.values() for line in server.lines if "senml" in line]
+    assert seen[-1] == end_ms
+    assert seen == sorted(seen)
+    assert summary.samples == sum(len(pack) for pack in records) > 1_000
+    assert summary.answers["taken"] == sum(len(server.lines) for server in servers.values())
+    assert max(pack[0]["bt"] for pack in records) * 1000 <= end_ms
+
+
 def test_run_remembers_how_far_it_was_answered(tmp_path: Path) -> None:
     state = tmp_path / "new" / "simulator.json"
     began = int(time.time() * 1000)
