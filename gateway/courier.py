@@ -2,6 +2,10 @@
 
 The order that makes it lossless: a message leaves the spool only in `settle`, after a receipt for this epoch moved the
 window; nothing else (a write to a socket, a broker's acknowledgement) deletes anything.
+
+A receipt can also show that one side was restored from a copy: the platform has numbers this spool never gave out, or
+asks for some it once receipted. Either way the numbers of this epoch are of no more use, and what waits goes into a
+new one (`Spool.begin_epoch`).
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ _logger = logging.getLogger(__name__)
 
 _MAX_HEARD: Final = 64 * 1024
 """Bytes of a receipt or command that are looked at."""
+
+_SURE_AFTER_MS: Final = 10_000
+"""How long the platform must go on asking for what it once receipted: a broker may hand on an old receipt again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Courier:
         )
         self._window = Window(config.uplink, spool.committed, in_order=config.replay)
         self._topics = {lane: str(Topic(config.partition, config.code, lane)) for lane in Lane}
+        self._asked_again_ms: int | None = None
         self.last_receipt_ms: int | None = None
         """Wall time of the last receipt for this spool, Unix milliseconds."""
         self.clock_offset_ms: int | None = None
@@ -151,13 +159,39 @@ class Courier:
             log(_logger, logging.INFO, "gateway.receipt.foreign", f"{self._config.code}: receipt for another spool")
             return
         if receipt.committed > self._spool.head:
-            # The platform knows more of this epoch than we do: the file is an old copy. Keep all, delete nothing.
-            message = f"{self._config.code}: receipt up to {receipt.committed}, but the last seq is {self._spool.head}"
-            log(_logger, logging.ERROR, "gateway.receipt.ahead", f"{message}: was the spool restored from a copy?")
+            message = f"receipt up to {receipt.committed}, but the last seq is {self._spool.head}"
+            log(_logger, logging.ERROR, "gateway.receipt.ahead", f"{self._config.code}: {message}: an old copy?")
+            self._begin_epoch()
+            return
+        if self._is_asked_again(receipt):
+            message = f"the platform asks for what it receipted, up to {self._spool.committed}: was it restored?"
+            log(_logger, logging.ERROR, "gateway.receipt.behind", f"{self._config.code}: {message}")
+            self._begin_epoch()
             return
         self.last_receipt_ms = self._clock.now_ms()
         self.clock_offset_ms = receipt.now_ms - self.last_receipt_ms
         self._window.receipt(receipt.committed, receipt.missing, self._clock.monotonic())
+
+    def _is_asked_again(self, receipt: Receipt) -> bool:
+        """Tell whether the platform has for some time missed messages that were deleted on its word."""
+        if not any(first <= self._spool.committed for first, _ in receipt.missing):
+            self._asked_again_ms = None
+            return False
+        if self._asked_again_ms is None:
+            self._asked_again_ms = receipt.now_ms
+        return receipt.now_ms - self._asked_again_ms >= _SURE_AFTER_MS
+
+    def _begin_epoch(self) -> None:
+        try:
+            count = self._spool.begin_epoch()
+        except TransientError as error:
+            log(_logger, logging.ERROR, "gateway.spool.unwritable", f"{self._config.code}: {error}")
+            return
+        self._asked_again_ms = None
+        self._window = Window(self._config.uplink, self._spool.committed, in_order=self._config.replay)
+        self._window.connected(self._spool.head, None, self._clock.monotonic())
+        words = f"{self._config.code}: new epoch {self._spool.epoch.hex()}, {count} messages go again"
+        log(_logger, logging.ERROR, "gateway.epoch.begun", words)
 
     def _command(self, payload: bytes) -> None:
         command = Command.model_validate_json(payload)

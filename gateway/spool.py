@@ -11,7 +11,8 @@ the messages, so no crash can part them. Memory is bounded whatever the backlog:
 When full (`max_bytes` of pending messages), readings are turned away and *counted in the file*; as soon as a tenth is
 free again the count goes out as one LOSS message with reason `spool_full`. Events, births and declared losses may
 still use a reserve of a tenth above `max_bytes`. A damaged file is set aside whole, beside its successor with a new
-epoch, and logged as an error: nothing is deleted, nothing continues on a doubtful chain (`spool_file.py`).
+epoch, and logged as an error: nothing is deleted, nothing continues on a doubtful chain (`spool_file.py`). Where the
+numbers no longer mean the same here and at the platform, `begin_epoch` gives what waits new ones.
 
 One process has the file (SQLite's exclusive lock); any of its threads may call.
 """
@@ -19,8 +20,11 @@ One process has the file (SQLite's exclusive lock); any of its threads may call.
 from __future__ import annotations
 
 import logging
+import secrets
+import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,9 +32,11 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hanlu.core.clock import Clock
+from hanlu.core.errors import FatalError
 from hanlu.core.observe import log
+from hanlu.core.rejected import Rejected
 from hanlu.core.wire.documents import Loss
-from hanlu.core.wire.envelope import ContentType, Header, digest, key_id, public_bytes, seal
+from hanlu.core.wire.envelope import ContentType, Header, digest, key_id, open_envelope, public_bytes, seal
 from hanlu.gateway.item import Item, Kind, Refused, SpoolStats, Stored
 from hanlu.gateway.spool_file import State, open_or_set_aside, read_state, translated, write_state
 
@@ -40,6 +46,9 @@ _logger = logging.getLogger(__name__)
 
 _DELETE_PAGE: Final = 2_000
 """Messages deleted in one transaction: keeps the lock short for the driver."""
+
+_RENEW_PAGE: Final = 500
+"""Messages sealed anew between two looks at the file: bounds the memory, not the transaction."""
 
 _LOSS_AT_MOST: Final = 10_000_000
 """Readings one LOSS message may speak for (`Loss.count`)."""
@@ -145,6 +154,34 @@ class Spool:
         self._declare_refused()
         return self.committed - before
 
+    def begin_epoch(self) -> int:
+        """Seal every pending message anew, in its order, from seq 1 of a new epoch; return how many.
+
+        For a spool restored from a copy, whose next numbers the platform has seen with other content, and for a
+        platform restored from a copy, which asks for what was deleted on its word: on the old numbers neither would
+        ever come to an end. What had arrived all the same is known there by channel and time.
+
+        Raises:
+            TransientError: the disk is full or failing; all is as it was.
+            FatalError: the file is damaged.
+        """
+        with self._lock, translated():
+            before = self._state.committed
+            state = State(epoch=secrets.token_bytes(16), refused=self._state.refused)
+            with self._transaction() as db:
+                while page := self.next_after(before, _RENEW_PAGE):
+                    rows: list[Stored] = []
+                    for old in page:
+                        state, row = self._sealed(state, _unsealed(old))
+                        rows.append(replace(row, created_ms=old.created_ms))
+                    # New numbers never reach the old ones still to be read: they count the same messages from 1.
+                    db.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", (page[0].seq, page[-1].seq))
+                    _insert(db, rows)
+                    before = page[-1].seq
+                write_state(db, state)
+            self._state = state
+            return state.head
+
     def stats(self) -> SpoolStats:
         """Return the spool's figures now."""
         with self._lock:
@@ -205,20 +242,37 @@ class Spool:
         """Write it all or nothing; what memory believes changes only after the disk has it."""
         if state == self._state:
             return
+        with self._transaction() as db:
+            if delete_upto:
+                db.execute("DELETE FROM message WHERE seq <= ?", (delete_upto,))
+            _insert(db, rows)
+            write_state(db, state)
+        self._state = state
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            if delete_upto:
-                db.execute("DELETE FROM message WHERE seq <= ?", (delete_upto,))
-            db.executemany(
-                "INSERT INTO message (seq, kind, created_ms, raw) VALUES (?, ?, ?, ?)",
-                [(row.seq, row.kind.value, row.created_ms, row.raw) for row in rows],
-            )
-            write_state(db, state)
+            yield db
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             self._state = read_state(db)  # a commit that failed late may be there after all: the file decides
             raise
-        self._state = state
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
+    db.executemany(
+        "INSERT INTO message (seq, kind, created_ms, raw) VALUES (?, ?, ?, ?)",
+        [(row.seq, row.kind.value, row.created_ms, row.raw) for row in rows],
+    )
+
+
+def _unsealed(message: Stored) -> Item:
+    envelope = open_envelope(message.raw)
+    if isinstance(envelope, Rejected):
+        raise FatalError(f"message {message.seq} of the spool cannot be read: {envelope.detail}")
+    header = envelope.header
+    return Item(message.kind, header.content_type, envelope.payload, header.count, header.replayed)

@@ -116,12 +116,69 @@ def test_receipt_of_another_spool_or_none_at_all_deletes_nothing(bench, document
     assert bench.spool.stats().pending == 2
 
 
-def test_receipt_beyond_the_head_deletes_nothing_and_is_loud(bench, caplog):
+def test_receipt_beyond_the_head_deletes_nothing_and_sends_all_in_a_new_epoch(bench, caplog):
+    bench.courier.connected()
+    bench.append(Kind.READING, Kind.EVENT)
+    bench.sent()
+    epoch = bench.spool.epoch
+    bench.receipt(99)
+    assert any(getattr(record, "action", "") == "gateway.receipt.ahead" for record in caplog.records)
+    assert bench.spool.epoch != epoch
+    assert bench.sent() == [("birth", 1), ("backlog", 2), ("event", 3)]
+    bench.append()
+    assert bench.sent() == [("live", 4)]
+    bench.receipt(99, epoch=epoch.hex())
+    assert bench.spool.stats().pending == 4
+    bench.receipt(4)
+    assert bench.spool.stats().pending == 0
+
+
+def test_platform_that_asks_on_for_what_it_receipted_gets_a_new_epoch(bench, caplog):
+    bench.courier.connected()
+    bench.append()
+    bench.append()
+    bench.sent()
+    bench.receipt(2)
+    bench.append()
+    bench.sent()
+    epoch = bench.spool.epoch
+    bench.receipt(0, [[1, 2]])
+    bench.clock.advance(9)
+    bench.receipt(0, [[1, 2]])
+    assert (bench.spool.epoch, bench.spool.stats().pending) == (epoch, 2)
+    bench.clock.advance(1)
+    bench.receipt(0, [[1, 2]])
+    assert any(getattr(record, "action", "") == "gateway.receipt.behind" for record in caplog.records)
+    assert bench.spool.epoch != epoch
+    assert bench.sent() == [("backlog", 1), ("backlog", 2)]
+    bench.receipt(2)
+    assert bench.spool.stats().pending == 0
+
+
+def test_old_receipt_handed_on_again_changes_nothing(bench):
+    bench.courier.connected()
+    for _ in range(3):
+        bench.append()
+    bench.sent()
+    epoch = bench.spool.epoch
+    for _ in range(5):
+        bench.receipt(1, [[2, 3]])
+        bench.receipt(4)
+        bench.clock.advance(60)
+    assert (bench.spool.epoch, bench.spool.stats().pending) == (epoch, 0)
+
+
+def test_spool_without_room_for_a_new_epoch_stays_as_it_is(bench, monkeypatch):
     bench.courier.connected()
     bench.sent()
+    epoch = bench.spool.epoch
+
+    def refuse() -> None:
+        raise TransientError("disk full")
+
+    monkeypatch.setattr(bench.spool, "begin_epoch", refuse)
     bench.receipt(99)
-    assert bench.spool.stats().pending == 1
-    assert any(getattr(record, "action", "") == "gateway.receipt.ahead" for record in caplog.records)
+    assert (bench.spool.epoch, bench.spool.stats().pending) == (epoch, 1)
 
 
 def test_missing_range_goes_again_as_the_same_bytes(bench):

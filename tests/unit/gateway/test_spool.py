@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanlu.core.clock import ManualClock
-from hanlu.core.errors import ConflictError, FatalError, TransientError
+from hanlu.core.errors import ConflictError, FatalError, HanluError, TransientError
 from hanlu.core.wire.documents import Loss
 from hanlu.core.wire.envelope import NO_PREVIOUS, ContentType, Envelope, digest, open_envelope, public_bytes, verify
 from hanlu.gateway.item import Item, Kind, Refused
@@ -268,6 +268,46 @@ def test_failing_disk_keeps_nothing_of_the_batch_and_the_chain_whole(path):
     spool.close()
 
 
+@pytest.mark.parametrize("receipted", [0, 1, 3, 1_199, 1_200])
+def test_new_epoch_keeps_all_that_waits_in_order_and_forgets_the_numbers(path, receipted):
+    clock = ManualClock()
+    spool = opened(path, clock=clock)
+    spool.append([item(1 + n % 3, 5 + n, replayed=n % 2 == 0) for n in range(1_200)])
+    spool.delete_committed(receipted)
+    clock.advance(60)
+    before, epoch, stats = envelopes(spool), spool.epoch, spool.stats()
+    assert spool.begin_epoch() == 1_200 - receipted
+    assert spool.epoch != epoch
+    assert (spool.committed, spool.head) == (0, 1_200 - receipted)
+    assert spool.stats().oldest_age_s == stats.oldest_age_s
+    assert spool.stats().produced == sum(each.header.count for each in before)
+    after = envelopes(spool)
+    assert [(e.payload, e.header.count, e.header.replayed) for e in after] == [
+        (e.payload, e.header.count, e.header.replayed) for e in before
+    ]
+    assert_sound(spool)
+    spool.close()
+    again = opened(path)
+    again.append([item()])
+    assert_sound(again)
+    again.close()
+
+
+def test_new_epoch_that_fails_on_the_way_changes_nothing(path):
+    spool = opened(path)
+    spool.append([item(size=100) for _ in range(600)])
+    epoch = spool.epoch
+    spool._db.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON message WHEN NEW.seq = 550 BEGIN SELECT RAISE(FAIL, ''); END"
+    )
+    with pytest.raises(HanluError):
+        spool.begin_epoch()
+    spool._db.execute("DROP TRIGGER full")
+    assert (spool.epoch, spool.head) == (epoch, 600)
+    assert_sound(spool)
+    spool.close()
+
+
 def test_threads_appending_reading_and_deleting_at_once_keep_the_spool_sound(path):
     spool = opened(path)
     done = threading.Event()
@@ -294,7 +334,7 @@ def test_threads_appending_reading_and_deleting_at_once_keep_the_spool_sound(pat
     spool.close()
 
 
-@given(st.lists(st.one_of(st.integers(1, 4), st.just("delete"), st.just("reopen")), max_size=25))
+@given(st.lists(st.one_of(st.integers(1, 4), st.just("delete"), st.just("reopen"), st.just("epoch")), max_size=25))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_acts_keeps_the_spool_sound(tmp_path_factory, acts):
     path = tmp_path_factory.mktemp("spool") / "spool.sqlite"
@@ -305,6 +345,8 @@ def test_any_sequence_of_acts_keeps_the_spool_sound(tmp_path_factory, acts):
         elif act == "reopen":
             spool.close()
             spool = opened(path)
+        elif act == "epoch":
+            spool.begin_epoch()
         else:
             spool.append([item(act) for _ in range(act)])
     assert_sound(spool)
