@@ -16,7 +16,7 @@ from hanlu.firmware_sim.replay.play import Summary
 
 __all__ = ["Account", "Outcome", "as_json", "read_account", "shortcomings", "told"]
 
-_QUERIES = load_queries("hanlu.app", "replay_queries.sql")
+_QUERIES = load_queries("hanlu.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def read_account(pool: Pool, gateway: str) -> Account:
         TransientError: the database is away.
     """
     with translated(), pool.connection() as connection, connection.cursor(row_factory=class_row(Account)) as rows:
-        found = rows.execute(_QUERIES["account"], {"gateway": gateway}).fetchone()
+        found = rows.execute(_QUERIES["replay_account"], {"gateway": gateway}).fetchone()
     if found is None:
         raise NotFoundError(f"gateway {gateway} is not registered")
     return found
