@@ -130,7 +130,7 @@ def _play(
 def _mapping(args: argparse.Namespace) -> tuple[Mapping, tuple[str, ...]]:
     choice = choose_mapping(args.file, args.mapping, args.time_zone)
     if choice.lacks_zone and sys.stdin.isatty() and not args.yes:
-        choice = choice.in_zone(input("The file's times carry no offset. Which time zone are they in (UTC-3)? "))
+        choice = choice.in_zone(_ask("The file's times carry no offset. Which time zone are they in (UTC-3)? "))
     if choice.lacks_zone:
         raise UsageError(
             f"the times in {args.file.name} carry no offset: say which zone they are in,"
@@ -184,7 +184,15 @@ def _speed(text: str) -> float | None:
 
 
 def _agreed() -> bool:
-    return input("Play it? [y/N] ").strip().lower() in {"y", "yes"}
+    return _ask("Play it? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _ask(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:  # Ctrl-D: no answer
+        print(file=sys.stderr)
+        return ""
 
 
 def _bar(total: int, label: str, unit: str) -> tuple[Callable[[int], None], Callable[[], None]]:
