@@ -152,7 +152,9 @@ class Writer:
         keep_losses(connection, queries, settled, arrival_ids)
         keep_latest(connection, queries, settled)
         keep_links(connection, queries, outcomes)
-        after = settle_accounts(connection, queries, accounts, _tallies(settled, judged.repeated))
+        # Every spool in the batch, a fork's too: its receipt tells the gateway that its numbers are taken.
+        repeated = {spool: judged.repeated[spool] for spool in accounts}
+        after = settle_accounts(connection, queries, accounts, _tallies(settled, repeated))
         topics = {each.spool: each.topic for each in accepted if each.spool}
         return _Written(
             {spool: Committed(topics[spool], spool[1], standing) for spool, standing in after.items()},

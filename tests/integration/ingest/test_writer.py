@@ -228,7 +228,8 @@ class TestChain:
         twin = Edge()
         pen.write(edge.readings([temperature(-18)]), edge.readings([temperature(-18, NOON_MS + 1)]))
         fork = twin.readings([temperature(-25, NOON_MS + 2)])
-        pen.write(fork)
+        (committed,) = pen.write(fork)
+        assert committed.standing == Standing(2), "the receipt tells the gateway that its numbers are taken"
         assert platform.one("SELECT count(*) FROM telemetry.reading") == 3
         assert platform.rows("SELECT evidence, epoch FROM telemetry.arrival ORDER BY arrival_id DESC LIMIT 1") == [
             (0, None)
