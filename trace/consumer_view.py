@@ -220,7 +220,7 @@ def _facts(document: Document) -> Iterable[tuple[str, str]]:
     ilmd = document.get("ilmd") or {}
     added = {name: value for name, value in document.items() if ":" in name and not name.startswith("@")}
     for said in (ilmd, added):
-        for name, value in said.items():
+        for name, value in sorted(said.items(), key=lambda each: each[0].encode("utf-16-be")):  # as browsers sort
             if isinstance(value, str | int | float) and not isinstance(value, bool):
                 yield str(name), _text(value)
 
