@@ -109,9 +109,14 @@ class Engine:
             self._commit(Cursor(arrivals[-1].txid, arrivals[-1].arrival_id))
         elif self._clock.monotonic() >= self._next_tick:
             self._next_tick = self._clock.monotonic() + self._config.silence_check_s
-            self._watch.tick(self._clock.now_ms())
+            self._watch.tick(self._seen_until())
             self._commit(self._position)
         return len(arrivals)
+
+    def _seen_until(self) -> int:
+        """Return the time up to which silence means silence: what the feed still holds back was not unsaid."""
+        held_ms, now_ms = self._store.horizon(), self._clock.now_ms()
+        return now_ms if held_ms is None else min(now_ms, held_ms)
 
     def _refresh(self) -> None:
         self._next_refresh = self._clock.monotonic() + self._config.refresh_s

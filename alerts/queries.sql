@@ -25,6 +25,10 @@ WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s)
 ORDER BY arrival_feed.txid, arrival_id
 LIMIT %(limit)s
 
+-- name: engine_horizon
+-- Since when arrivals are kept out of the feed by an older transaction that is still open, Unix milliseconds.
+SELECT (extract(epoch FROM held_since) * 1000)::bigint AS held_ms FROM telemetry.feed_horizon
+
 -- name: engine_channels
 -- Every channel with its limits in force and whether its gateway replays.
 SELECT

@@ -108,6 +108,12 @@ class Store:
             parameters = {"txid": after.txid, "arrival_id": after.arrival_id, "limit": limit}
             return cursor.execute(_QUERIES["engine_page"], parameters).fetchall()
 
+    def horizon(self) -> int | None:
+        """Return since when arrivals are kept out of the feed, Unix milliseconds; None when none are."""
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            held_ms: int | None = cursor.execute(_QUERIES["engine_horizon"]).fetchone()
+        return held_ms
+
     def channels(self) -> list[Channel]:
         """Return every channel with its limits."""
         with self._connection.cursor(row_factory=dict_row) as cursor:

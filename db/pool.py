@@ -18,14 +18,16 @@ Connection = psycopg.Connection[Any]
 Pool = ConnectionPool[Connection]
 
 STATEMENT_TIMEOUT_MS = 30_000
-"""No statement of a room runs longer; long work is cut into pages."""
+"""No statement of a room runs longer; long work is cut into pages. Nor does a room keep a transaction open so long
+without using it: an open one that has written holds every follower of the arrivals up."""
 
 
 def _step_down(role: str, statement_timeout_ms: int) -> Callable[[Connection], None]:
     def configure(connection: Connection) -> None:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         connection.execute("SET TIME ZONE 'UTC'")
-        connection.execute(sql.SQL("SET statement_timeout = {}").format(sql.Literal(statement_timeout_ms)))
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(sql.SQL("SET {} = {}").format(sql.SQL(setting), sql.Literal(statement_timeout_ms)))
         connection.commit()
 
     return configure
@@ -41,7 +43,7 @@ def open_pool(
         role: the room's database role, e.g. `hanlu_ingest`.
         name: shown in `pg_stat_activity`, e.g. `hanlu ingest`.
         max_size: most connections.
-        statement_timeout_ms: milliseconds after which the server gives a statement up.
+        statement_timeout_ms: milliseconds after which the server gives a statement up, or an unused transaction.
     """
     return ConnectionPool(
         url,
@@ -73,7 +75,7 @@ def translated() -> Iterator[None]:
         yield
     except psycopg.errors.UniqueViolation as error:
         raise ConflictError(str(error).splitlines()[0]) from error
-    except (psycopg.OperationalError, PoolTimeout) as error:
+    except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout, PoolTimeout) as error:
         raise TransientError(
             f"the database is away: {str(error).splitlines()[0] if str(error) else 'no answer'}"
         ) from error

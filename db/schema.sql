@@ -648,6 +648,13 @@ CREATE VIEW telemetry.event_feed AS
 
 COMMENT ON VIEW telemetry.event_feed IS 'EPCIS documents that came through gateways, for the trace room to capture.';
 
+CREATE VIEW telemetry.feed_horizon AS
+ SELECT min(recorded_at) AS held_since
+   FROM telemetry.arrival
+  WHERE (txid >= pg_snapshot_xmin(pg_current_snapshot()));
+
+COMMENT ON VIEW telemetry.feed_horizon IS 'Since when an older open transaction keeps arrivals out of the feed, null when it keeps none: a follower that sees nothing new knows nothing of the time after.';
+
 CREATE TABLE telemetry.gap (
     gateway_id bigint NOT NULL,
     epoch bytea NOT NULL,
@@ -1650,6 +1657,11 @@ GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_registry;
+
+GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
 

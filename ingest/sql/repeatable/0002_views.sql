@@ -15,6 +15,13 @@ WHERE txid < pg_snapshot_xmin(pg_current_snapshot());
 COMMENT ON VIEW telemetry.arrival_feed IS
 'Arrivals whose transaction is over for every snapshot: follow it by (txid, arrival_id) > cursor, in that order.';
 
+CREATE OR REPLACE VIEW telemetry.feed_horizon AS
+SELECT min(recorded_at) AS held_since
+FROM telemetry.arrival
+WHERE txid >= pg_snapshot_xmin(pg_current_snapshot());
+COMMENT ON VIEW telemetry.feed_horizon IS
+'Since when an older open transaction keeps arrivals out of the feed, null when it keeps none: a follower that sees nothing new knows nothing of the time after.';
+
 CREATE OR REPLACE VIEW telemetry.event_feed AS
 SELECT txid, arrival_id, gateway_id, digest, evidence, received_at, event
 FROM telemetry.arrival
@@ -59,8 +66,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO hanlu_
 REVOKE UPDATE, DELETE ON telemetry.reading, telemetry.arrival, telemetry.loss FROM hanlu_ingest;
 -- A view is written with its owner's rights: through one, what is taken away above would be possible after all.
 REVOKE INSERT, UPDATE, DELETE ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
-telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v, telemetry.loss_by_reason
+telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
+telemetry.loss_by_reason
 FROM hanlu_ingest;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
-telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v, telemetry.loss_by_reason
+telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
+telemetry.loss_by_reason
 TO hanlu_alerts, hanlu_trace, hanlu_registry;

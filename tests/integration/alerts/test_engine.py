@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 from fix_alerts import CHILL, DEFROST, FOREIGN, FROZEN, Cell, County
 
@@ -195,6 +196,24 @@ def test_silence_under_a_limit_withdrawn_and_set_again_is_a_new_alarm(county: Co
         clock.advance(305)
         running.turn()
     assert [row[0] for row in events(county)] == ["raise", "return", "raise"]
+
+
+def test_channel_whose_readings_the_feed_holds_back_is_not_silent(county: County) -> None:
+    clock = ManualClock(SystemClock().now_ms())
+    with engine(county, clock) as running:
+        county.arrive([(CHILL, clock.now_ms(), 4.0)])
+        running.turn()
+        with psycopg.connect(county.url) as forgotten:
+            forgotten.execute("CREATE TABLE forgotten (x integer)")
+            county.arrive([(CHILL, clock.now_ms() + 1, 4.0)])
+            clock.advance(305)
+            assert running.turn() == 0
+            forgotten.rollback()
+        assert events(county) == []
+        assert running.turn() == 1
+        clock.advance(5)
+        running.turn()
+    assert [row[0] for row in events(county)] == ["raise"]
 
 
 def test_silence_while_no_engine_ran_is_not_held_against_the_channel(county: County) -> None:
