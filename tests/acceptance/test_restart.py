@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ import psycopg
 import pytest
 from fix_running import RunningHanlu, running_hanlu
 from fix_services import temporary_folder, wait_until
+from fix_trace import amount, event, lot
+from fix_visitor import visiting
 from psycopg.rows import dict_row
 
 from hanlu.trace.anchor.web3_chain import ask_anchor
@@ -79,13 +83,24 @@ def record(hanlu: RunningHanlu) -> Record:
 
 
 def await_anchor(hanlu: RunningHanlu, beyond: int) -> None:
-    """Wait until the chain holds a final anchor of more than `beyond` leaves and readings and events have come in."""
+    """Wait until readings have come in and the chain holds a final anchor of more than `beyond` leaves."""
 
     def is_there() -> bool:
         now = record(hanlu) if rows(hanlu, "SELECT FROM trace.checkpoint LIMIT 1") else None
         return now is not None and now.counts["telemetry.reading"] > 0 and any(size > beyond for size in now.anchors)
 
     wait_until(is_there, f"an anchor beyond {beyond} leaves", GROWN_S)
+
+
+def capture_event(hanlu: RunningHanlu, lot_number: str) -> None:
+    """Record an event as the operator, so that the log grows whatever the simulated county has left to tell."""
+    made = event(
+        ms=time.time_ns() // 1_000_000, step="commissioning", action="ADD", quantityList=[amount(lot(lot_number), 5)]
+    )
+    with visiting(hanlu, "operator") as operator:
+        headers = {"Content-Type": "application/json", "X-CSRF": operator.token(), "Accept": "application/json"}
+        answer = operator.post("/api/epcis/events", content=json.dumps(made).encode(), headers=headers)
+    assert answer.status_code == 201, answer.text
 
 
 def assert_anchored(hanlu: RunningHanlu, anchor: dict[str, Any]) -> None:
@@ -138,6 +153,7 @@ def test_restart_keeps_data_log_and_chain_and_goes_on_from_there(folder: Path) -
         assert set(hanlu.passwords) == {"operator", "inspector", "admin"}
         await_anchor(hanlu, beyond=0)
         first = record(hanlu)
+        passwords = dict(hanlu.passwords)
     # Leaving the block has stopped it by SIGTERM and made sure that no process is left.
     with running_hanlu(data=folder, environment=QUICK) as hanlu:
         assert hanlu.passwords == {}
@@ -147,6 +163,8 @@ def test_restart_keeps_data_log_and_chain_and_goes_on_from_there(folder: Path) -
         assert all(again.counts[table] >= count for table, count in first.counts.items()), (first, again)
         for anchor in first.anchors.values():
             assert_anchored(hanlu, anchor)
+        hanlu.passwords.update(passwords)
+        capture_event(hanlu, "AFTER-RESTART")
         await_anchor(hanlu, beyond=first.checkpoint[0])
         later = record(hanlu)
         assert_extends(hanlu, first, later)
@@ -163,6 +181,7 @@ def test_every_role_killed_once_comes_back_and_no_reading_is_missing(folder: Pat
         killed = {role: hanlu.kill(role) for role in ROLES}
         for role, pid in killed.items():
             wait_until(lambda role=role, pid=pid: hanlu.pid(role) != pid, f"{role} back", 60)
+        capture_event(hanlu, "AFTER-KILLS")
         await_anchor(hanlu, beyond=before.checkpoint[0])
         await_balance(hanlu)
         assert_extends(hanlu, before, record(hanlu))
