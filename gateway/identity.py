@@ -46,7 +46,7 @@ def _create(path: Path) -> Ed25519PrivateKey:
     """Make the file in one step that fails when it exists: two starts at once cannot end with two keys."""
     if path.exists():
         raise FileExistsError(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -68,7 +68,7 @@ class Spool:
         self._path, self._key, self._clock, self._max_bytes = path, key, clock, max_bytes
         self._kid = key_id(public_bytes(key))
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with translated():
             self._db, self._state = open_or_set_aside(path, clock.now_ms())
         self._full = self._state.pending_bytes >= max_bytes or (

@@ -108,6 +108,8 @@ def open_or_set_aside(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Stat
 def _open(path: Path) -> tuple[sqlite3.Connection, State]:
     """Return the connection and the state, checked; a new file gets a new epoch."""
     existed = path.exists()
+    if not existed:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # SQLite's own would be for everybody to read
     db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")

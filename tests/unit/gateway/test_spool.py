@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -64,6 +65,9 @@ def test_new_spool_is_empty_with_an_epoch_of_its_own(path, tmp_path):
     assert (first.head, first.committed, first.next_after(0, 10)) == (0, 0, [])
     assert len(first.epoch) == 16
     assert first.epoch != second.epoch
+    first.append([item()])
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in [path.parent, *path.parent.iterdir()]}
+    assert modes == {"data": 0o700, "spool.sqlite": 0o600, "spool.sqlite-wal": 0o600}
     first.close()
     second.close()
 
