@@ -1422,6 +1422,8 @@ CREATE INDEX session_person ON registry.session USING btree (person_id);
 
 CREATE INDEX signin_failure_age ON registry.signin_failure USING btree (last_at);
 
+CREATE INDEX arrival_event_order ON telemetry.arrival USING btree (txid, arrival_id) WHERE (event IS NOT NULL);
+
 CREATE INDEX arrival_feed_order ON telemetry.arrival USING btree (txid, arrival_id);
 
 CREATE UNIQUE INDEX arrival_identity ON telemetry.arrival USING btree (gateway_id, epoch, seq) WHERE (epoch IS NOT NULL);
