@@ -68,7 +68,8 @@ def migrate(url: str, rooms: Sequence[str] = ROOMS) -> list[str]:
     The TimescaleDB extension is created where the server offers it. Runs as the installing user, under a lock.
 
     Raises:
-        FatalError: an applied migration was edited or is missing from this version.
+        FatalError: an applied migration was edited or is missing from this version, or the database is a dump restored
+            into a cluster that has not counted its transactions.
     """
     with psycopg.connect(url, application_name="hanlu migrate", autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
@@ -77,6 +78,7 @@ def migrate(url: str, rooms: Sequence[str] = ROOMS) -> list[str]:
             _extension(connection)
             _ledger(connection)
             applied = _apply_new(connection, rooms)
+            _refuse_uncounted(connection)
             _repeat(connection, rooms)
         finally:
             connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK_KEY,))
@@ -121,6 +123,25 @@ def _apply_new(connection: Connection, rooms: Sequence[str]) -> list[str]:
             )
         applied.append(f"{each.room}/{each.name}")
     return applied
+
+
+def _refuse_uncounted(connection: Connection) -> None:
+    """Refuse rows of transactions that this cluster has still to begin.
+
+    The followers' feeds are ordered by transaction. A dump keeps the numbers and not the counter: in a new cluster the
+    restored rows would stay hidden, and new ones would come before every follower's cursor and never be looked at.
+    """
+    if connection.execute("SELECT to_regclass('telemetry.arrival') IS NULL").fetchone() == (True,):
+        return
+    ahead = connection.execute(
+        "SELECT txid::text::numeric::bigint >> 32 FROM telemetry.arrival"
+        " WHERE txid >= pg_snapshot_xmax(pg_current_snapshot()) ORDER BY txid DESC LIMIT 1"
+    ).fetchone()
+    if ahead is not None:
+        raise FatalError(
+            "this database was restored from a dump into a new cluster, whose transactions count from the beginning:"
+            f" stop that server, run `pg_resetwal --epoch={ahead[0] + 1} -D <its folder>` once, and start it again"
+        )
 
 
 def _repeat(connection: Connection, rooms: Sequence[str]) -> None:

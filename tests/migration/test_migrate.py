@@ -119,6 +119,18 @@ class TestHistory:
         with pytest.raises(FatalError, match="newer than this program"):
             migrate(plain.url)
 
+    def test_dump_restored_where_transactions_count_anew_is_refused_with_the_remedy(self, plain: Platform) -> None:
+        insert = (
+            "INSERT INTO telemetry.arrival (txid, gateway_id, digest, evidence, lane, received_at)"
+            " VALUES ({}, 1, sha256('x'), 1, 'live', now())"
+        )
+        plain.execute(insert.format("pg_current_xact_id()"))
+        assert migrate(plain.url) == []
+        plain.execute("DELETE FROM telemetry.arrival")
+        plain.execute(insert.format("'12884902000'"))
+        with pytest.raises(FatalError, match="pg_resetwal --epoch=4 "):
+            migrate(plain.url)
+
     def test_failing_migration_leaves_nothing_of_itself(
         self, plain_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
