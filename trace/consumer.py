@@ -49,7 +49,7 @@ def router(web: RoomWeb) -> APIRouter:
             uri = link.canonical()
             dossier = shelf.newest(connection, uri) if size is None else shelf.at(connection, uri, size)
         packed = "gzip" in accept_encoding
-        response = Response(dossier.packed if packed else dossier.body, media_type="application/json")
+        response = Response(dossier.proof.bytes(packed=packed), media_type="application/json")
         response.headers["Cache-Control"] = "no-cache"
         response.headers["Vary"] = "Accept-Encoding"
         if packed:

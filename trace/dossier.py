@@ -21,7 +21,7 @@ from hanlu.db.queries import load_queries
 from hanlu.trace.bundle_service import lot_bundles
 from hanlu.trace.consumer_view import View, consumer_view
 
-__all__ = ["MAX_KEPT", "Dossier", "Shelf"]
+__all__ = ["MAX_KEPT", "Dossier", "Proof", "Shelf"]
 
 _SQL = load_queries("hanlu.trace")
 
@@ -29,6 +29,27 @@ MAX_KEPT: Final = 48
 """Dossiers kept in one process: about half a megabyte each."""
 
 _GZIP_LEVEL: Final = 6
+
+
+class Proof:
+    """Bundles as a JSON array, written when they are first asked for: the page itself does not need them."""
+
+    def __init__(self, bundles: list[dict[str, Any]]) -> None:
+        """Keep `bundles` until they are written."""
+        self._bundles: list[dict[str, Any]] | None = bundles
+        self._body = b""
+        self._packed = b""
+        self._lock = threading.Lock()
+
+    def bytes(self, *, packed: bool) -> bytes:
+        """Return the array, by gzip if `packed`."""
+        with self._lock:
+            if self._bundles is not None:
+                self._body = json.dumps(self._bundles, ensure_ascii=False, separators=(",", ":")).encode()
+                self._bundles = None
+            if packed and not self._packed:
+                self._packed = gzip.compress(self._body, _GZIP_LEVEL, mtime=0)
+            return self._packed if packed else self._body
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +60,7 @@ class Dossier:
         size: Tree size of the checkpoint.
         anchor: The anchor's statement, or None while there is none.
         view: What the page shows.
-        body: The bundles as a JSON array.
-        packed: The same by gzip.
+        proof: The bundles, ready to be sent.
         records: Records of all its lots together.
         newest: Greatest leaf index of them.
         pictures: Drawings made of it, by whatever their maker tells them apart.
@@ -49,8 +69,7 @@ class Dossier:
     size: int
     anchor: dict[str, Any] | None
     view: View
-    body: bytes
-    packed: bytes
+    proof: Proof
     records: int
     newest: int
     pictures: dict[Any, str] = field(default_factory=dict, compare=False)
@@ -116,14 +135,12 @@ class Shelf:
 
 def _made(connection: Connection, lot_uri: str, size: int | None) -> Dossier:
     bundles = lot_bundles(connection, lot_uri, size=size)
-    body = json.dumps(bundles, ensure_ascii=False, separators=(",", ":")).encode()
     items = [item for bundle in bundles for item in bundle["items"]]
     return Dossier(
         size=int(bundles[0]["checkpoint"].split("\n", 2)[1]),
         anchor=bundles[0]["anchor"],
         view=consumer_view(bundles),
-        body=body,
-        packed=gzip.compress(body, _GZIP_LEVEL, mtime=0),
+        proof=Proof(bundles),
         records=len(items),
         newest=max(item["index"] for item in items),
     )

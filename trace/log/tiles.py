@@ -167,7 +167,7 @@ def grow(size: int, leaves: Sequence[bytes], read: ReadTile) -> dict[Tile, bytes
 
 
 class TileReader:
-    """Answers for full subtrees from stored tiles; keeps each tile it has read.
+    """Answers for full subtrees from stored tiles; keeps each tile it has read and each subtree it has folded.
 
     One reader serves one tree size and one short task (a proof, a root); a new task makes a new reader.
     """
@@ -182,6 +182,7 @@ class TileReader:
         self.size = size
         self._read = read
         self._kept: dict[tuple[int, int], list[bytes]] = {}
+        self._folded: dict[tuple[int, int], bytes] = {}
 
     def _tile(self, level: int, index: int) -> list[bytes]:
         kept = self._kept.get((level, index))
@@ -199,12 +200,16 @@ class TileReader:
         Raises:
             ValueError: The subtree lies outside the tree, or a tile has the wrong length.
         """
+        known = self._folded.get((level, index))
+        if known is not None:
+            return known
         tile_level, height = divmod(level, _TILE_HEIGHT)
         tile_index, first = divmod(index << height, TILE_WIDTH)
         stretch = self._tile(tile_level, tile_index)[first : first + (1 << height)]
         if len(stretch) != 1 << height:
             raise ValueError(f"subtree {index} of level {level} lies outside a tree of {self.size} leaves")
-        return _fold(stretch)
+        folded = self._folded[(level, index)] = _fold(stretch)
+        return folded
 
     def root(self) -> bytes:
         """Return the tree's root hash."""
