@@ -22,10 +22,10 @@ from hanlu.core.limits import MAX_RECORDS
 from hanlu.core.reading import Reading
 from hanlu.core.rejected import Reason, Rejected
 
-__all__ = ["Pack", "decode_cbor", "decode_json", "encode_json"]
+__all__ = ["RELATIVE_BEFORE_S", "Pack", "decode_cbor", "decode_json", "encode_json"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*")
-_RELATIVE_BEFORE_S: Final = 2**28
+RELATIVE_BEFORE_S: Final = 2**28
 """Times below are relative to now (RFC 8428 4.5.3)."""
 
 _CBOR_LABELS: Final = {
@@ -195,6 +195,6 @@ def _reading(
     if not math.isfinite(seconds) or abs(seconds) > 1e11:
         return Rejected(Reason.IMPOSSIBLE_TIME, f"{name[:80]!r} at {seconds} s")
     observed_ms = math.floor(seconds * 1000 + 0.5)
-    if seconds < _RELATIVE_BEFORE_S:
+    if seconds < RELATIVE_BEFORE_S:
         observed_ms += now_ms
     return Reading(name, record.u or base_unit, observed_ms, value)

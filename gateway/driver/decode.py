@@ -2,12 +2,14 @@
 
 A line is a JSON object with exactly one of `senml`, `epcis`, `lost`, and optionally `id` (echoed in the answer) and
 `replay`. Records of a pack that cannot be readings do not spoil the line: they become declared losses under the reason
-they were refused for, so that every value a device claimed is accounted for.
+they were refused for, so that every value a device claimed is accounted for. Where every record has a time of its own,
+such a loss names its pack: sent again after an answer that got lost, the same bytes are the same loss.
 Source: RFC 8428 (SenML), EPCIS 2.0 section 9 (JSON documents).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 from hanlu.core.limits import EARLIEST_OBSERVED_MS
 from hanlu.core.reading import Reading
 from hanlu.core.rejected import Reason, Rejected
-from hanlu.core.senml import Pack, decode_json
+from hanlu.core.senml import RELATIVE_BEFORE_S, Pack, decode_json
 from hanlu.core.wire.documents import Loss
 
 __all__ = ["BadLine", "Line", "decode_line"]
@@ -74,11 +76,17 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
     replay: bool = False
 
 
+class _Times(msgspec.Struct):
+    bt: float = 0.0
+    t: float = 0.0
+
+
 class _Document(msgspec.Struct):
     type: str = ""
 
 
 _decode_wire = msgspec.json.Decoder(_Wire).decode
+_decode_times = msgspec.json.Decoder(list[_Times]).decode
 _decode_document = msgspec.json.Decoder(_Document).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -102,7 +110,7 @@ def _content(wire: _Wire, now_ms: int) -> Line | Rejected:
     part = bytes(given[0])
     if wire.senml is not msgspec.UNSET:
         pack = decode_json(part, now_ms)
-        return pack if isinstance(pack, Rejected) else _readings(pack, wire)
+        return pack if isinstance(pack, Rejected) else _readings(pack, part, wire)
     if wire.epcis is not msgspec.UNSET:
         return _event(part, wire)
     try:
@@ -123,7 +131,7 @@ def _event(part: bytes, wire: _Wire) -> Line | Rejected:
     return Line(wire.id, event=part, replayed=wire.replay)
 
 
-def _readings(pack: Pack, wire: _Wire) -> Line:
+def _readings(pack: Pack, part: bytes, wire: _Wire) -> Line:
     good: list[Reading] = []
     refused: defaultdict[Reason, list[str]] = defaultdict(list)
     for rejected in pack.rejected:
@@ -136,11 +144,25 @@ def _readings(pack: Pack, wire: _Wire) -> Line:
             refused[Reason.IMPOSSIBLE_TIME].append(f"{reading.name!r} at {reading.observed_ms} ms")
         else:
             good.append(reading)
+    source = _source(part) if refused else ""
     losses = tuple(
-        Loss(reason=reason.value, count=len(details), detail="; ".join(details)[:_MAX_DETAIL])
+        Loss(reason=reason.value, count=len(details), detail="; ".join(details)[:_MAX_DETAIL], source=source)
         for reason, details in refused.items()
     )
     return Line(wire.id, tuple(good), losses, replayed=wire.replay)
+
+
+def _source(part: bytes) -> str:
+    """Return a name for the pack by its bytes; none where a record's time is relative to now (RFC 8428 4.5.3)."""
+    base = 0.0
+    try:
+        for record in _decode_times(part):
+            base = record.bt or base
+            if base + record.t < RELATIVE_BEFORE_S:
+                return ""
+    except msgspec.DecodeError:  # a number no float can hold: told every time rather than once too little
+        return ""
+    return f"senml:{hashlib.sha256(part).hexdigest()[:32]}"
 
 
 def _is_unit(unit: str) -> bool:

@@ -69,6 +69,27 @@ def test_record_that_cannot_be_passed_on_is_declared_lost(changed, reason):
     assert [(loss.reason, loss.count) for loss in outcome.losses] == [(reason.value, 1)]
 
 
+def test_loss_of_a_dated_pack_is_the_same_when_the_line_is_sent_again():
+    pack = [{"bt": NOW / 1000, **record(vs="?", v=None, t=0)}, record(v=None, vs="??", t=-60)]
+    (first,), (again,) = decoded(senml=pack, id=7).losses, decoded(senml=pack, id=8).losses
+    assert first == again
+    assert first.source.startswith("senml:")
+    (other,) = decoded(senml=[record(v=None, vs="?", t=NOW / 1000 + 60)]).losses
+    assert other.source not in {"", first.source}
+
+
+@pytest.mark.parametrize("time", [{"t": 0}, {"t": -30}, {"t": 12_000_000}])
+def test_loss_of_a_pack_without_its_own_time_counts_every_time(time):
+    (loss,) = decoded(senml=[{**record(v=None, vs="?"), **time}]).losses
+    assert loss.source == ""
+
+
+def test_loss_of_a_number_no_float_can_hold_counts_every_time():
+    outcome = decode_line(b'{"senml":[{"n":"room-1/air_temperature","u":"Cel","t":1e999,"v":1}]}', NOW)
+    assert isinstance(outcome, Line)
+    assert [loss.source for loss in outcome.losses] == [""]
+
+
 def test_declared_loss_and_event_are_taken_as_sent():
     lost = decoded(id=1, lost={"reason": "no_value", "count": 3, "from_ms": NOW, "to_ms": NOW + 9, "detail": "缺测"})
     assert lost.losses == (Loss(reason="no_value", count=3, from_ms=NOW, to_ms=NOW + 9, detail="缺测"),)
