@@ -213,5 +213,5 @@ def _pictures(trend: Trend, lang: Lang) -> Markup:
 
 
 def _picture(trend: Trend, lang: Lang) -> Markup:
-    svg = picture(trend, **_words_of(trend, lang), width=520, height=170)
+    svg = picture(trend, **_words_of(trend, lang), width=360, height=150)
     return Markup(svg)  # noqa: S704 - core.curve escapes every word
