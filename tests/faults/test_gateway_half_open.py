@@ -49,7 +49,7 @@ class Road:
             for key, _ in self._selector.select(0.05):
                 if key.fileobj is self._server:
                     self._join(self._server.accept()[0])
-                else:
+                elif key.fileobj in self._pairs:  # not closed with its other half a moment ago
                     self._forward(key.fileobj)
 
     def _join(self, near: socket.socket) -> None:
