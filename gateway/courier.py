@@ -4,8 +4,8 @@ The order that makes it lossless: a message leaves the spool only in `settle`, a
 window; nothing else (a write to a socket, a broker's acknowledgement) deletes anything.
 
 A receipt can also show that one side was restored from a copy: the platform has numbers this spool never gave out, or
-asks for some it once receipted. Either way the numbers of this epoch are of no more use, and what waits goes into a
-new one (`Spool.begin_epoch`).
+gave to another message, or it asks for some it once receipted. Either way the numbers of this epoch are of no more
+use, and what waits goes into a new one (`Spool.begin_epoch`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hanlu.core.clock import Clock
 from hanlu.core.errors import FatalError, TransientError
 from hanlu.core.observe import log
 from hanlu.core.wire.documents import Birth, Command, Receipt, Will
-from hanlu.core.wire.envelope import ContentType
+from hanlu.core.wire.envelope import ContentType, digest
 from hanlu.core.wire.topics import Lane, Topic
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.item import Item, Kind, Stored
@@ -163,6 +163,11 @@ class Courier:
             log(_logger, logging.ERROR, "gateway.receipt.ahead", f"{self._config.code}: {message}: an old copy?")
             self._begin_epoch()
             return
+        if self._is_of_another(receipt):
+            message = f"the platform's message {receipt.committed} is not the one here: an old copy?"
+            log(_logger, logging.ERROR, "gateway.receipt.forked", f"{self._config.code}: {message}")
+            self._begin_epoch()
+            return
         if self._is_asked_again(receipt):
             message = f"the platform asks for what it receipted, up to {self._spool.committed}: was it restored?"
             log(_logger, logging.ERROR, "gateway.receipt.behind", f"{self._config.code}: {message}")
@@ -171,6 +176,13 @@ class Courier:
         self.last_receipt_ms = self._clock.now_ms()
         self.clock_offset_ms = receipt.now_ms - self.last_receipt_ms
         self._window.receipt(receipt.committed, receipt.missing, self._clock.monotonic())
+
+    def _is_of_another(self, receipt: Receipt) -> bool:
+        """Tell whether the last message it commits is still here under that number, and is another one."""
+        if not receipt.digest or receipt.committed <= self._spool.committed:
+            return False
+        (message,) = self._spool.next_after(receipt.committed - 1, 1)
+        return digest(message.raw).hex() != receipt.digest
 
     def _is_asked_again(self, receipt: Receipt) -> bool:
         """Tell whether the platform has for some time missed messages that were deleted on its word."""

@@ -175,6 +175,7 @@ class Ingest:
         receipt = Receipt(
             epoch=committed.epoch.hex(),
             committed=standing.watermark,
+            digest=committed.digest.hex(),
             missing=standing.gaps[:_MOST_RANGES],
             now_ms=self._clock.now_ms(),
         )

@@ -48,11 +48,13 @@ class Committed:
         topic: one of the gateway's topics.
         epoch: of the spool.
         standing: what has arrived, all of it on record.
+        digest: of the message at its watermark, empty when there is none.
     """
 
     topic: Topic
     epoch: bytes
     standing: Standing
+    digest: bytes = b""
 
 
 class Writer:
@@ -156,8 +158,14 @@ class Writer:
         repeated = {spool: judged.repeated[spool] for spool in accounts}
         after = settle_accounts(connection, queries, accounts, _tallies(settled, repeated))
         topics = {each.spool: each.topic for each in accepted if each.spool}
+        marks = [(spool, standing.watermark) for spool, standing in after.items() if standing.watermark]
+        add_links(connection, queries, [mark for mark in marks if mark[1] not in links.get(mark[0], {})], links)
+        digests = {spool: link.digest for spool, mark in marks if (link := links.get(spool, {}).get(mark))}
         return _Written(
-            {spool: Committed(topics[spool], spool[1], standing) for spool, standing in after.items()},
+            {
+                spool: Committed(topics[spool], spool[1], standing, digests.get(spool, b""))
+                for spool, standing in after.items()
+            },
             _tips(links, after),
             announced=bool(settled),
         )

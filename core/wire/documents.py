@@ -71,6 +71,11 @@ class Receipt(BaseModel):
 
     epoch: Epoch
     committed: int = Field(ge=0, description="every seq up to and with this one is committed")
+    digest: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="SHA-256 of message `committed`, hex: who holds another one under that number deletes nothing",
+    )
     missing: tuple[tuple[int, int], ...] = Field(
         default=(), max_length=100, description="inclusive ranges above `committed` that have not arrived"
     )

@@ -10,7 +10,7 @@ from fix_edge import NOON_MS, Edge, Message, temperature
 from fix_ingest import Platform
 
 from hanlu.core.senml import encode_json
-from hanlu.core.wire.envelope import ContentType
+from hanlu.core.wire.envelope import ContentType, digest
 from hanlu.core.wire.topics import Lane
 from hanlu.ingest.account import Standing
 from hanlu.ingest.decode import decode
@@ -226,9 +226,11 @@ class TestChain:
 
     def test_copied_spool_loses_no_reading_and_the_fork_is_told(self, platform: Platform, edge: Edge, pen: Pen) -> None:
         twin = Edge()
-        pen.write(edge.readings([temperature(-18)]), edge.readings([temperature(-18, NOON_MS + 1)]))
+        first, second = (edge.readings([temperature(-18, NOON_MS + place)]) for place in range(2))
+        pen.write(first, second)
         fork = twin.readings([temperature(-25, NOON_MS + 2)])
         (committed,) = pen.write(fork)
+        assert committed.digest == digest(second[1])
         assert committed.standing == Standing(2), "the receipt tells the gateway that its numbers are taken"
         assert platform.one("SELECT count(*) FROM telemetry.reading") == 3
         assert platform.rows("SELECT evidence, epoch FROM telemetry.arrival ORDER BY arrival_id DESC LIMIT 1") == [
@@ -239,6 +241,20 @@ class TestChain:
         assert platform.one("SELECT count(*) FROM telemetry.arrival") == 3
         assert platform.account(edge) | {"stored": 2, "highest": 2, "redelivered": 0} == platform.account(edge)
         platform.check()
+
+    def test_receipt_names_the_last_message_before_a_gap_also_after_a_restart(
+        self, platform: Platform, edge: Edge, pen: Pen
+    ) -> None:
+        first, second, third, fourth = (edge.readings([temperature(-18, NOON_MS + place)]) for place in range(4))
+        assert [each.digest for each in pen.write(first, third)] == [digest(first[1])]
+        again = Pen(platform)
+        assert [each.digest for each in again.write(fourth)] == [digest(first[1])]
+        assert [each.digest for each in again.write(second)] == [digest(fourth[1])]
+        again.writer.close()
+
+    def test_spool_of_which_only_later_messages_arrived_has_no_last_message(self, edge: Edge, pen: Pen) -> None:
+        _, second = (edge.readings([temperature(-18, NOON_MS + place)]) for place in range(2))
+        assert [each.digest for each in pen.write(second)] == [b""]
 
 
 class TestPlainDevices:

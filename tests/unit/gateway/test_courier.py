@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hanlu.core.clock import ManualClock
 from hanlu.core.errors import TransientError
 from hanlu.core.wire.documents import Birth, Will
-from hanlu.core.wire.envelope import ContentType, Envelope, open_envelope
+from hanlu.core.wire.envelope import ContentType, Envelope, digest, open_envelope
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.courier import Courier, Outgoing
 from hanlu.gateway.item import Item, Kind
@@ -131,6 +131,20 @@ def test_receipt_beyond_the_head_deletes_nothing_and_sends_all_in_a_new_epoch(be
     assert bench.spool.stats().pending == 4
     bench.receipt(4)
     assert bench.spool.stats().pending == 0
+
+
+def test_receipt_for_another_message_of_that_number_deletes_nothing_and_sends_all_in_a_new_epoch(bench, caplog):
+    bench.append()
+    bench.append()
+    bench.courier.connected()
+    epoch = bench.spool.epoch
+    messages = bench.spool.next_after(0, 10)
+    bench.receipt(1, [[2, 2]], digest=digest(messages[0].raw).hex())
+    assert bench.spool.epoch == epoch
+    bench.receipt(2, digest=digest(b"what the original sent").hex())
+    assert any(getattr(record, "action", "") == "gateway.receipt.forked" for record in caplog.records)
+    assert bench.spool.epoch != epoch
+    assert bench.sent() == [("backlog", 1), ("birth", 2)]
 
 
 def test_platform_that_asks_on_for_what_it_receipted_gets_a_new_epoch(bench, caplog):
