@@ -37,6 +37,7 @@ _LINGER_S = 30.0  # the follower outlives the last listener: pages are often mer
 _PLACES_S = 30.0  # between looks at whose the channels are
 _RETRY_S = 1.0
 _JOIN_S = 5.0  # wait this long for the follower to find its place
+_COUNTS_S = 1.0  # least time between ticks when alarms come in a storm
 _STOP_S = 0.5  # how soon a stream sees that everything stops
 _HEARTBEAT_S = 15.0  # proxies close what is silent longer
 _PAGE = 500
@@ -197,6 +198,7 @@ class Hub:
     def _turns(self, connection: Connection) -> None:
         """Look for news, tell it, and sleep until there may be more; return when nobody listens any more."""
         next_tick = next_places = 0.0
+        ticked = -_COUNTS_S
         heard = self._clock.monotonic()
         while not self._stopping.is_set():
             now = self._clock.monotonic()
@@ -204,9 +206,11 @@ class Hub:
                 next_places = now + _PLACES_S
                 rows = connection.execute(_QUERIES["stream_channels"])
                 self._places = {key: ChannelPlace(path, zone) for key, path, zone in rows}
-            more = self._turn(connection)
+            more, alarmed = self._turn(connection)
+            if alarmed:  # or the counts at the top would contradict the alarm below them until the next tick
+                next_tick = min(next_tick, ticked + _COUNTS_S)
             if now >= next_tick:
-                next_tick = now + self._config.stream_tick_s
+                ticked, next_tick = now, now + self._config.stream_tick_s
                 self._tick(connection)
             if self._listeners:
                 heard = now
@@ -216,14 +220,14 @@ class Hub:
                 for _ in connection.notifies(timeout=self._config.stream_poll_s, stop_after=1):
                     pass
 
-    def _turn(self, connection: Connection) -> bool:
-        """Tell the listeners what is new; true when there is more at once."""
+    def _turn(self, connection: Connection) -> tuple[bool, bool]:
+        """Tell the listeners what is new; return whether there is more at once, and whether alarms were told."""
         if self._position is None:
             position = head(connection)
             with self._state:
                 self._position = position
                 self._state.notify_all()
-            return False
+            return False, False
         batch, more = _batch(connection, self._position, None, _PAGE)
         texts: dict[Viewer, str] = {}
         now_ms = self._clock.now_ms()
@@ -235,7 +239,7 @@ class Hub:
                     texts[viewer] = messages(batch, viewer, self._places, now_ms)
                 if texts[viewer]:
                     listener.offer(texts[viewer])
-        return more
+        return more, bool(batch.alarms)
 
     def _tick(self, connection: Connection) -> None:
         with self._state:

@@ -134,6 +134,16 @@ def test_alarm_raised_and_acknowledged_is_told(county: County, address: str) -> 
         assert events.next("tick")[1]["waiting"] == 0
 
 
+def test_counts_follow_an_alarm_and_do_not_wait_for_the_next_tick(county: County) -> None:
+    with console_site(county, stream_tick_s=60) as site, served(site) as address, stream(address) as events:
+        assert events.next("tick")[1]["waiting"] == 0
+        raise_alarm(county)
+        began = time.monotonic()
+        while events.next("tick")[1]["waiting"] == 0:
+            pass  # the follower's own first
+        assert time.monotonic() - began < 3
+
+
 def test_what_happened_while_the_line_was_down_is_told_first(county: County, address: str) -> None:
     with stream(address) as events:
         events.next("tick")
