@@ -68,7 +68,7 @@ def epcis_document(journeys: Iterable[Journey], created_ms: int) -> dict[str, An
             events.setdefault((step.event_hash, step.declared_error), (step.event_ms, step.document))
     ordered = sorted(events.items(), key=lambda each: (each[1][0], each[0]))
     return {
-        "@context": [_CONTEXT, {"hanlu": "https://hanlu.example/ns/"}],
+        "@context": [_CONTEXT],  # each event carries the context it was captured with, its extensions' names included
         "type": "EPCISDocument",
         "schemaVersion": "2.0",
         "creationDate": from_ms(created_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -17,11 +17,11 @@ __all__ = ["MAX_NODES", "GraphNode", "graph_svg", "layers"]
 MAX_NODES: Final = 400
 """Lots in one picture; more are shown as a table."""
 
-_WIDTH, _HEIGHT = 168, 52
+_WIDTH, _HEIGHT = 196, 52
 _GAP_X, _GAP_Y = 64, 18
 _MARGIN = 8
 _SWEEPS = 4
-_LABEL_CHARS = 20
+_LABEL_CHARS = 25
 
 
 @dataclass(frozen=True, slots=True)

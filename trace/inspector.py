@@ -1,12 +1,15 @@
 """The inspector's pages: find a lot, walk it both ways as a picture and as a table, see its cold chain, take it home.
 
-For the role inspector; every search, opening and export goes into the audit trail.
+For the role inspector; every search, opening and export goes into the audit trail. An inspector sees every lot,
+whatever subtree they are responsible for: a lot's way crosses counties, and what came from elsewhere is what an
+inspection is after. Their scope says whose alarms and people they see, not whose goods.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -23,8 +26,10 @@ from hanlu.trace.cold_chain import Stay
 from hanlu.trace.epcis.digital_link import DigitalLink, DigitalLinkError, parse_digital_link
 from hanlu.trace.export import epcis_document, workbook
 from hanlu.trace.graph_picture import MAX_NODES, GraphNode, graph_svg
+from hanlu.trace.lineage import CREATING_STEPS
 from hanlu.trace.lot import Journey, LotName, Trace, cold_chain, find_lots, journey, trace_back, track_forward
-from hanlu.trace.step_words import DISPOSITIONS, step_text
+from hanlu.trace.places import Participant
+from hanlu.trace.step_words import DISPOSITIONS, amount_text, step_text
 
 __all__ = ["router"]
 
@@ -35,6 +40,9 @@ MAX_EXPORTED_LOTS: Final = 500
 
 LABELS_ON_A_SHEET: Final = 24
 """3 columns of 8, A4."""
+
+_PICTURE_WIDTH, _PICTURE_HEIGHT, _PICTURE_POINTS = 340, 150, 1_500
+"""Pixels of the view box of one stay's curve, about a phone's width so that its text stays legible; points of all."""
 
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -137,7 +145,7 @@ def _lot_context(web: RoomWeb, request: Request, connection: Connection, link: D
     uri = link.canonical()
     back, forward = trace_back(connection, uri), track_forward(connection, uri)
     story = journey(connection, uri)
-    cold = cold_chain(connection, uri, web.clock.now_ms())
+    cold = cold_chain(connection, uri, web.clock.now_ms(), points=_PICTURE_POINTS)
     return {
         "uri": uri,
         "link": link,
@@ -150,6 +158,8 @@ def _lot_context(web: RoomWeb, request: Request, connection: Connection, link: D
         "title_of": lambda name: _title(name, lang),
         "step_text": lambda step: step_text(step or "", lang),
         "disposition_text": lambda word: DISPOSITIONS.get(word or "", (word or "", word or ""))[lang != "zh"],
+        "amount_text": lambda number, unit: amount_text(number, unit, lang),
+        "parties_text": lambda parties: _parties_text(parties, lang),
         "raw": lambda document: json.dumps(document, ensure_ascii=False, indent=2),
         "names": {node.name.uri: node.name for trace in (back, forward) for node in trace.nodes},
         "public_uri": link.at(web.public_url),
@@ -162,13 +172,25 @@ def _title(name: LotName, lang: str) -> str:
     return name.product.name_zh if lang == "zh" else name.product.name_en
 
 
+def _parties_text(parties: Iterable[tuple[str, str, Participant]], lang: str) -> str:
+    """Return who handed over to whom: `growers → carrier`; each side's names once."""
+    sides: dict[str, dict[str, None]] = {"source": {}, "destination": {}}
+    for side, _, who in parties:
+        sides[side][who.name_zh if lang == "zh" else who.name_en] = None
+    return " → ".join("、".join(names) if lang == "zh" else ", ".join(names) for names in sides.values() if names)
+
+
 def _graph(uri: str, back: Trace, forward: Trace, lang: str) -> str:
     """Return the picture of both directions, or "" when there are more lots than one can see."""
     nodes: dict[str, GraphNode] = {}
+    steps: dict[str, set[str]] = {}
+    for edge in (*back.edges, *forward.edges):
+        steps.setdefault(edge.from_uri, set()).add(edge.biz_step or "")
+    used_up = {lot for lot, found in steps.items() if found <= CREATING_STEPS}  # fertiliser, pesticide and the like
     for trace in (back, forward):
         for node in trace.nodes:
             here = node.name.uri == uri
-            kind = "focus" if here else ("input" if node.name.product is None else "lot")
+            kind = "focus" if here else ("input" if node.name.uri in used_up else "lot")
             href = "" if here else f"/inspect/lot?uri={quote(node.name.uri, safe='')}"
             nodes.setdefault(
                 node.name.uri, GraphNode(node.name.uri, _title(node.name, lang), node.name.lot or "", href, kind)
@@ -200,5 +222,6 @@ def _stay_curve(stay: Stay, lang: str) -> str:
         lang=language,
         low=channel.limits.low,
         high=channel.limits.high,
-        height=180,
+        width=_PICTURE_WIDTH,
+        height=_PICTURE_HEIGHT,
     )
