@@ -46,7 +46,7 @@ def take_console(hanlu: RunningHanlu, browser: Browser) -> None:
     page.fill("#password", hanlu.passwords["operator"])
     page.press("#password", "Enter")
     page.wait_for_selector(".card--alarm", timeout=ALARM_S * 1000)
-    page.wait_for_selector('#live[data-state="on"]')
+    page.wait_for_selector("[data-when-positive].is-alarm")
     page.wait_for_timeout(1_000)
     keep(page, "console.png")
 

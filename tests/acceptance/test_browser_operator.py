@@ -129,7 +129,7 @@ def test_alarm_comes_to_the_open_page_and_to_one_whose_line_was_lost(
         seen = time.time()
         [(_, found)] = alarms(hanlu)
         assert seen - found < SEEN_S
-        expect(near.locator("[data-count=waiting]")).to_have_text("1")
+        expect(near.locator("[data-count=waiting]")).to_have_text("1", timeout=SEEN_S * 1000)
         assert float(near.inner_text(NUMBER)) > 3.0
         near.screenshot(path=ARTIFACTS / "operator-alarm.png")
 
