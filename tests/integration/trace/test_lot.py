@@ -183,7 +183,7 @@ def test_cold_chain_is_what_the_lots_own_places_measured_in_its_time(
         orchard.measure(CHANNEL["precooler"], [(T0 + n * MINUTE, 10.0) for n in range(-30, 90)])
         warm = [(T0 + n * MINUTE, 2.0 if n < 120 else 4.0) for n in range(60, 150)]
         orchard.measure(CHANNEL["room"], warm)
-        orchard.measure(CHANNEL["room_product"], [(T0 + 65 * MINUTE, 6.5)])
+        orchard.measure(CHANNEL["room_product"], [(T0 + 75 * MINUTE, 6.5)])
         orchard.measure(CHANNEL["box"], [(T0 + 70 * MINUTE, 30.0)])
         with orchard.connect() as connection:
             found = cold_chain(connection, A, T0 + 5 * HOUR)
