@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fix_browser import SCREENS
 from fix_site import ServedSite
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.postgres]
 
@@ -52,7 +53,7 @@ def test_the_numbers_of_the_front_page_are_live_and_say_when_they_are_not(served
     assert page.locator("#live").get_attribute("data-state") == "on"
     page.route("**/summary.json", lambda route: route.fulfill(json=NUMBERS))
     page.clock.run_for(6_000)
-    page.wait_for_function("document.querySelector('[data-number=readings]').textContent === '1,234,567'")
+    expect(page.locator("[data-number=readings]")).to_have_text("1,234,567")
     page.unroute("**/summary.json")
     page.route("**/summary.json", lambda route: route.fulfill(status=503, body=""))
     page.clock.run_for(6_000)
@@ -123,7 +124,7 @@ def test_the_keyboard_reaches_the_content_first_and_everything_after(served_site
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    expect(page).to_have_url(re.compile("#main$"))
     reached = set()
     for _ in range(8):
         page.keyboard.press("Tab")
