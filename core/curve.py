@@ -2,8 +2,8 @@
 
 Every shape carries a CSS class (`curve-line`, `curve-band`, `curve-limit`, `curve-over`, `curve-grid`, `curve-text`,
 `curve-mark`, `curve-range`, `curve-strip`, `curve-strip-on`, `curve-shade`, and `spark-line`, `spark-limit`,
-`spark-dot`). Pages give the colours; without any style sheet all is drawn in the text's own colour. What was not measured is not drawn: between
-two points further apart than `gap_ms` there is no line.
+`spark-dot`). Pages give the colours; without any style sheet all is drawn in the text's own colour. What was not
+measured is not drawn: between two points further apart than `gap_ms` there is no line.
 
 Time runs along x in China Standard Time (UTC+8, without daylight saving since 1991), on the 24 h clock.
 """
