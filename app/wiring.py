@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hanlu.alerts.config import EngineConfig
 from hanlu.app.datafolder import DataFolder
 from hanlu.app.embedded.logins import Logins
 from hanlu.app.settings import Settings
@@ -21,7 +20,6 @@ __all__ = [
     "broker_folder",
     "database_url",
     "edge_broker",
-    "engine_config",
     "gateway_configs",
     "gateway_key_file",
     "ingest_config",
@@ -60,12 +58,6 @@ def ingest_config(settings: Settings) -> IngestConfig:
     if settings.broker.url is None:
         raise UsageError("broker.url is not set: start `hanlu up` first, or name an MQTT broker")
     return IngestConfig(broker=PlatformBroker.from_url(settings.broker.url))
-
-
-def engine_config(settings: Settings) -> EngineConfig:
-    """Return the configuration of the alarm engine; its defaults serve every size of installation."""
-    del settings
-    return EngineConfig()
 
 
 def trace_config(settings: Settings) -> TraceConfig:
