@@ -106,6 +106,7 @@ function tell(kind, title, words, rows, data) {
     }),
   );
   byId("proof-more").hidden = rows.length === 0;
+  byId("proof-more").open = kind === "bad"; // what failed is said without asking
   box.dataset.verdict = kind;
   box.lang = data.lang === "zh" ? "zh-CN" : "en";
 }
