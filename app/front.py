@@ -38,8 +38,17 @@ _LOT = re.compile(r"[!\"%&'()*+,\-./0-9:;<=>?A-Z_a-z]{1,20}")  # AI (10): GS1 Ge
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A lot: the path of its page, and its product's names."""
+
+    path: str
+    name_zh: str
+    name_en: str
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """The county in numbers.
+    """The county in numbers, and a lot to begin with.
 
     Attributes:
         sites: registered.
@@ -49,6 +58,7 @@ class Summary:
         alarms: active now, acknowledged or not.
         records: size of the signed log.
         anchored_at: when its checkpoint last reached the chain, None for never.
+        lot: one whose way from its origins to a buyer can be looked at, None while there is none.
     """
 
     sites: int
@@ -58,15 +68,7 @@ class Summary:
     alarms: int
     records: int
     anchored_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A lot a number may mean: the path of its page, and its product's names."""
-
-    path: str
-    name_zh: str
-    name_en: str
+    lot: Choice | None
 
 
 class SummaryReader:
@@ -98,7 +100,10 @@ class SummaryReader:
         for pool, query in ((self._alerts, "summary_of_telemetry"), (self._trace, "summary_of_trace")):
             with translated(), pool.connection() as connection, connection.cursor(row_factory=dict_row) as rows:
                 values |= rows.execute(_QUERIES[query], {"now": now}).fetchone() or {}
-        return Summary(**values)
+        with translated(), self._trace.connection() as connection:
+            row = connection.execute(_QUERIES["lot_to_try"]).fetchone()
+        lot = None if row is None else Choice(parse_digital_link(row[0]).at(""), row[1], row[2])
+        return Summary(**values, lot=lot)
 
 
 def link_path(text: str) -> str | None:

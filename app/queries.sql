@@ -31,6 +31,19 @@ WHERE EXISTS (
 )
 ORDER BY p.gtin;
 
+-- name: lot_to_try
+-- A lot whose way is in the log from its origins to a buyer: the one sold last, among the newest events.
+SELECT t.lot_uri, p.name_zh, p.name_en
+FROM trace.event AS e
+JOIN trace.event_thing AS t USING (event_id)
+JOIN registry.product AS p ON t.lot_uri LIKE 'https://id.gs1.org/01/' || p.gtin || '/10/%%'
+WHERE e.biz_step = 'retail_selling'
+    AND e.event_id > (SELECT max(n.event_id) FROM trace.event AS n) - 10000
+    AND EXISTS (SELECT FROM trace.edge AS g WHERE g.to_uri = t.lot_uri)
+    AND EXISTS (SELECT FROM trace.leaf AS l WHERE l.event_id = e.event_id AND l.lot_uri = t.lot_uri)
+ORDER BY e.event_id DESC
+LIMIT 1;
+
 -- name: replay_account
 -- What the platform has on record of a gateway, over all its spools, and how many ranges of messages are missing, as the
 -- registry may see it.

@@ -197,3 +197,19 @@ def test_bundle_of_the_demo_lot_fits_a_phone(lot_site: LotSite) -> None:
     assert len(gzip.compress(answer.content, 6)) < 45_000
     points = [len(item["document"].get("points", ())) for each in json.loads(answer.content) for item in each["items"]]
     assert sum(points) > 3_000
+
+
+def test_front_page_offers_a_lot_that_can_be_followed_to_the_buyer(lot_site: LotSite) -> None:
+    page = lot_site.site.client.get("/").text
+    assert f'href="{LOT_PATH}" id="try"' in page
+    assert f'src="/label{LOT_PATH}.svg"' in page
+    assert lot_site.site.client.get(f"/label{LOT_PATH}.svg").headers["content-type"].startswith("image/svg+xml")
+
+
+def test_front_page_offers_no_lot_while_none_was_sold(lot_site: LotSite) -> None:
+    lot_site.run("ALTER TABLE trace.leaf DISABLE TRIGGER ALL")
+    lot_site.run(
+        "DELETE FROM trace.leaf WHERE event_id IN (SELECT event_id FROM trace.event WHERE biz_step = %s)",
+        "retail_selling",
+    )
+    assert 'id="try"' not in lot_site.site.client.get("/").text
