@@ -32,10 +32,10 @@ def router(web: RoomWeb) -> APIRouter:
     routes = APIRouter()
     shelf = Shelf()
 
-    @routes.get("/01/{gtin}/10/{lot}", include_in_schema=False)
-    @routes.get("/01/{gtin}/10/{lot}/21/{serial}", include_in_schema=False)
-    def lot_page(request: Request, gtin: str, lot: str, serial: str | None = None) -> Response:
-        return _lot_page(web, shelf, request, _link(request))
+    # A lot number may hold a slash, which the framework cannot tell from one of the path: we read the path ourselves.
+    @routes.get("/01/{rest:path}", include_in_schema=False)
+    def lot_page(request: Request) -> Response:
+        return _lot_page(web, shelf, request, _parsed(f"https://id.gs1.org{_raw_path(request)}"))
 
     @routes.get("/trace/bundle", summary="The proof of a lot and of the lots it came from")
     def bundle(
@@ -44,7 +44,7 @@ def router(web: RoomWeb) -> APIRouter:
         download: bool = False,
         accept_encoding: Annotated[str, Header()] = "",
     ) -> Response:
-        link = _lot_link(lot)
+        link = _parsed(lot).without("21", "22")
         with web.pool.connection() as connection:
             uri = link.canonical()
             dossier = shelf.newest(connection, uri) if size is None else shelf.at(connection, uri, size)
@@ -66,36 +66,38 @@ def router(web: RoomWeb) -> APIRouter:
             raise NotFoundError("no chain is connected to this server")
         return JSONResponse(anchor_receipt(str(url), tx))
 
-    @routes.get("/label/01/{gtin}/10/{lot}.{form}", summary="The label's code as SVG or PNG")
-    def label(request: Request, gtin: str, lot: str, form: str) -> Response:
+    @routes.get("/label/01/{rest:path}", summary="The label's code as SVG or PNG")
+    def label(request: Request) -> Response:
+        path, _, form = _raw_path(request).removeprefix("/label").rpartition(".")
         picture = {"svg": (qr.svg, "image/svg+xml"), "png": (qr.png, "image/png")}.get(form)
         if picture is None:
             raise NotFoundError("a label's picture is .svg or .png")
-        path = request.scope["raw_path"].decode("ascii", "replace").removeprefix("/label").rpartition(".")[0]
-        uri = _lot_link(f"https://id.gs1.org{path}").at(web.public_url)
+        uri = _parsed(f"https://id.gs1.org{path}").without("21", "22").at(web.public_url)
         draw, media_type = picture
         return Response(draw(uri), media_type=media_type, headers={"Cache-Control": "max-age=3600"})
 
     return routes
 
 
-def _link(request: Request) -> DigitalLink:
-    """Read the code from the path as it was sent: percent-encoding belongs to it."""
-    path = request.scope["raw_path"].decode("ascii", "replace")
-    try:
-        return parse_digital_link(f"https://id.gs1.org{path}")
-    except DigitalLinkError as error:
-        raise UsageError(str(error)) from error
+def _raw_path(request: Request) -> str:
+    """Return the path as it was sent: percent-encoding belongs to the code."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("ascii", "replace")
 
 
-def _lot_link(uri: str) -> DigitalLink:
+def _parsed(uri: str) -> DigitalLink:
+    """Read a code that names a lot.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         link = parse_digital_link(uri)
     except DigitalLinkError as error:
         raise UsageError(str(error)) from error
     if link.lot is None:
         raise UsageError("the code names no lot (AI 10)")
-    return link.without("21", "22")
+    return link
 
 
 def _lot_page(web: RoomWeb, shelf: Shelf, request: Request, link: DigitalLink) -> Response:

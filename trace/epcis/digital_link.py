@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from hanlu.core.errors import RemoteError
@@ -110,8 +111,9 @@ class DigitalLink:
         return "".join(f"/{name}/{quote(value, safe='')}" for name, value in pairs)
 
 
+@lru_cache(maxsize=8_192)
 def parse_digital_link(uri: str) -> DigitalLink:
-    """Read a Digital Link of any domain.
+    """Read a Digital Link of any domain; the last few thousand are remembered, for pages name the same ones often.
 
     Args:
         uri: The whole address.

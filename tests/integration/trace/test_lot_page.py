@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import time
 from typing import Any
 
 import pytest
+import zxingcpp
 from fix_demo_lot import LOT, LOT_PATH, LotSite, page_text
 from fix_page import HARVEST_MS, browser_answers, demo_events
+from PIL import Image
 
 from hanlu.firmware_sim.journey import lots
 from hanlu.trace.log.verify import verify_bundle
@@ -141,6 +144,9 @@ def test_downloaded_bundle_is_named_after_its_lot(lot_site: LotSite) -> None:
         (f"/trace/bundle?lot={LOT}&size=999999", 404),
         ("/trace/chain?tx=0x00", 404),  # this site has no chain
         ("/label/01/06999999200017/10/YL1.gif", 404),
+        ("/label/01/06999999200017.svg", 400),
+        ("/01/06999999200017", 400),
+        ("/01/", 400),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_its_status(lot_site: LotSite, path: str, status: int) -> None:
@@ -158,6 +164,23 @@ def test_item_page_is_its_lots_page_and_counts_scans_of_its_own(lot_site: LotSit
     assert "已被打开 1 次" in _page(lot_site, f"{LOT_PATH}/21/7")
     assert "已被打开 2 次" in _page(lot_site, f"{LOT_PATH}/21/7")
     assert "已被打开 1 次" in _page(lot_site)
+
+
+def test_lot_number_with_signs_has_its_page_its_proof_and_its_label(lot_site: LotSite) -> None:
+    lot = f"{LOT.rpartition('/')[0]}/A%2F1%28%2B%29.b"
+    sale = {**demo_events()[-1], "quantityList": [{"epcClass": lot, "quantity": 3}]}
+    lot_site.capture(sale)
+    lot_site.append()
+    path = lot.removeprefix("https://id.gs1.org")
+    page = page_text(_page(lot_site, path))
+    assert page.parts["lot-number"] == "A/1(+).b"
+    bundles = lot_site.site.client.get("/trace/bundle", params={"lot": lot}).json()
+    assert bundles[0]["lot"] == lot
+    ours, number, shown = browser_answers([{"path": path}, {"number": lot}, {"shown": [bundles, page.data]}])
+    assert (ours, number) == (lot, "A/1(+).b")
+    assert {jcs: page.parts[jcs] for jcs in page.order} == shown["lines"]
+    label = zxingcpp.read_barcodes(Image.open(io.BytesIO(lot_site.site.client.get(f"/label{path}.png").content)))
+    assert [each.text for each in label] == [f"http://127.0.0.1:8077{path}"]
 
 
 def test_words_of_partners_cannot_break_out_of_the_page(lot_site: LotSite) -> None:
