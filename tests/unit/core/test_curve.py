@@ -108,3 +108,44 @@ def test_any_series_gives_a_well_formed_picture_inside_its_frame(
     assert all(0 <= x <= 300 for x in numbers[::2])
     assert all(0 <= y <= 150 for y in numbers[1::2])
     ET.fromstring(sparkline(points, 120, 28, 100_000, low, high))
+
+
+def _strip_texts(picture: str) -> list[tuple[str, float, str]]:
+    """Return (anchor, x, text) of the labels of the strips."""
+    names = {"s": "http://www.w3.org/2000/svg"}
+    root = ET.fromstring(picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+    labels = [group.find("s:text", names) for group in root.findall("s:g", names)]
+    return [
+        (str(each.get("text-anchor")), float(str(each.get("x"))), str(each.text)) for each in labels if each is not None
+    ]
+
+
+def test_label_beside_a_strip_stands_on_the_roomier_side_of_it() -> None:
+    strips = [
+        Strip("left", [Span(NOON, NOON + 10 * MINUTE)], "place", beside=True),
+        Strip("right", [Span(NOON + 50 * MINUTE, NOON + 60 * MINUTE)], "place", beside=True),
+        Strip("door", [Span(NOON, NOON + 10 * MINUTE)]),
+    ]
+    picture = curve(minutes(*range(61)), gap_ms=2 * MINUTE, title="t", strips=strips, width=320)
+    first, second, plain = _strip_texts(picture)
+    assert (first[0], second[0], plain[0]) == ("start", "end", "end")
+    assert first[1] > 44 + 10 / 60 * 266
+    assert second[1] < 44 + 50 / 60 * 266
+    assert plain[1] < 44
+
+
+def test_limits_that_recommend_fill_what_lies_between_them_and_blame_nothing() -> None:
+    points = minutes(20, 2, 2)
+    alarm = curve(points, gap_ms=2 * MINUTE, title="t", low=-1, high=3)
+    recommended = curve(points, gap_ms=2 * MINUTE, title="t", low=-1, high=3, limits="range")
+    assert ("curve-over" in alarm, "curve-range" in alarm) == (True, False)
+    assert ("curve-over" in recommended, "curve-range" in recommended) == (False, True)
+    assert recommended.count("curve-limit-") == 2
+
+
+def test_open_side_of_a_range_reaches_to_the_edge_of_the_plot() -> None:
+    picture = curve(minutes(1, 2, 3), gap_ms=2 * MINUTE, title="t", high=2, limits="range", height=200)
+    box = re.search(r'curve-range"[^>]* y="([0-9.]+)"[^>]* height="([0-9.]+)"', picture)
+    assert box is not None
+    assert round(float(box[1]) + float(box[2])) == 200 - 24
+    assert "curve-range" not in curve(minutes(1, 2), gap_ms=2 * MINUTE, title="t", limits="range")
