@@ -69,6 +69,9 @@ class HtmlPages:
             auto_reload=False,
         )
         self._environment.globals.update(static=self.static.url, fmt_time=fmt_time, fmt_value=fmt_value)
+        # Compiled now, so that the first reader of a page does not wait for it.
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
 
     def language(self, request: Request) -> str:
         """Return "zh" or "en": `?lang=`, then cookie `lang`, then Accept-Language, then zh."""
