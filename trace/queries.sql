@@ -112,7 +112,7 @@ SET state = 'sent', sent_at = NULL, mined_tx = NULL, block_number = NULL, block_
 WHERE chain_no = %(chain_no)s AND seq >= %(seq)s;
 
 -- name: writer_lock
--- Be the only one at some work, for this session.
+-- Be the only one at some work, as long as the connection lasts.
 SELECT pg_try_advisory_lock(%(key)s) AS held;
 
 -- name: writer_unlock
