@@ -33,9 +33,11 @@ class Reading(NamedTuple):
         unit: SenML unit, or "" when the record carried none (booleans).
         observed_ms: the device's time, Unix milliseconds UTC.
         value: finite number; booleans are 1.0 and 0.0.
+        quality: how far it can be trusted, as the edge judged it.
     """
 
     name: str
     unit: str
     observed_ms: int
     value: float
+    quality: Quality = Quality.GOOD

@@ -2,6 +2,9 @@
 
 Pure: bytes in, values out. A record that cannot become a reading is returned as `Rejected` beside the good ones, so
 that one broken sensor never takes its neighbours along. Texts (`vs`, `vd`) are not measurements: refused as such.
+
+One label is our own: `hq`, the quality of the record as the edge judged it (0 good, the default; 1 uncertain; 2 bad).
+Whoever does not know it leaves it out unharmed (RFC 8428 4.4).
 Source: RFC 8428 (4.1 base fields, 4.2 regular fields, 4.5.3 resolved time, 4.5.4 names, 5 JSON, 6 CBOR labels).
 """
 
@@ -19,7 +22,7 @@ import cbor2
 import msgspec
 
 from hanlu.core.limits import MAX_RECORDS
-from hanlu.core.reading import Reading
+from hanlu.core.reading import Quality, Reading
 from hanlu.core.rejected import Reason, Rejected
 
 __all__ = ["RELATIVE_BEFORE_S", "Pack", "decode_cbor", "decode_json", "encode_json"]
@@ -32,7 +35,8 @@ _CBOR_LABELS: Final = {
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
-_KNOWN: Final = frozenset(_CBOR_LABELS.values())
+_KNOWN: Final = frozenset({*_CBOR_LABELS.values(), "hq"})
+_QUALITIES: Final = tuple(Quality)
 
 
 class _Record(msgspec.Struct):
@@ -51,6 +55,7 @@ class _Record(msgspec.Struct):
     s: float | None = None
     t: float = 0.0
     ut: float = 0.0
+    hq: int = 0
 
 
 _decode = msgspec.json.Decoder(list[_Record]).decode
@@ -125,6 +130,8 @@ def encode_json(readings: Iterable[Reading], base_name: str = "") -> bytes:
         if reading.observed_ms != base_ms:
             record["t"] = _seconds(reading.observed_ms - base_ms)
         record["v"] = reading.value
+        if reading.quality:
+            record["hq"] = int(reading.quality)
         records.append(record)
     return json.dumps(records, separators=(",", ":"), allow_nan=False).encode()
 
@@ -191,10 +198,12 @@ def _reading(
         return Rejected(Reason.MALFORMED, f"{name[:80]!r} is not a SenML name")
     if not math.isfinite(value):
         return Rejected(Reason.NOT_FINITE, f"{name[:80]!r} is {value}")
+    if not 0 <= record.hq < len(_QUALITIES):
+        return Rejected(Reason.MALFORMED, f"{name[:80]!r} has quality {record.hq}, known are 0 to 2")
     seconds = base_time + record.t
     if not math.isfinite(seconds) or abs(seconds) > 1e11:
         return Rejected(Reason.IMPOSSIBLE_TIME, f"{name[:80]!r} at {seconds} s")
     observed_ms = math.floor(seconds * 1000 + 0.5)
     if seconds < RELATIVE_BEFORE_S:
         observed_ms += now_ms
-    return Reading(name, record.u or base_unit, observed_ms, value)
+    return Reading(name, record.u or base_unit, observed_ms, value, _QUALITIES[record.hq])

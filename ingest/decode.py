@@ -25,7 +25,7 @@ from hanlu.core.limits import EARLIEST_OBSERVED_MS, MAX_FUTURE_MS, MAX_MESSAGE_B
 from hanlu.core.reading import Evidence, Reading
 from hanlu.core.rejected import Reason, Rejected
 from hanlu.core.senml import Pack, decode_cbor, decode_json
-from hanlu.core.wire.documents import Birth, Loss, Will
+from hanlu.core.wire.documents import Birth, Loss, Undecoded, Will
 from hanlu.core.wire.envelope import ContentType, Envelope, digest, open_envelope, verify
 from hanlu.core.wire.topics import Lane, Topic, parse_topic
 from hanlu.ingest.directory import Gateway, Snapshot
@@ -189,6 +189,9 @@ def _content(accepted: Accepted, gateway: Gateway, envelope: Envelope) -> Accept
                     return pack
                 ids, times, values, dead = _checked(pack, gateway, accepted.received_ms)
                 return accepted._replace(channel_ids=ids, observed_ms=times, values=values, dead=dead)
+            case ContentType.UNDECODED:
+                undecoded = Undecoded.model_validate_json(payload)
+                return Rejected(undecoded.reason, f"{undecoded.source}: {undecoded.detail}")
             case ContentType.LOSS:
                 return accepted._replace(loss=Loss.model_validate_json(payload))
             case ContentType.BIRTH:
@@ -228,7 +231,7 @@ def _checked(
         refused.setdefault(rejected.reason, []).append(rejected.detail)
     channels, latest_ms = gateway.channels, received_ms + MAX_FUTURE_MS
     for reading in pack.readings:
-        name, unit, observed_ms, value = reading
+        name, unit, observed_ms, value, _ = reading
         channel = channels.get(name)
         if (
             channel is not None

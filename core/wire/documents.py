@@ -1,4 +1,4 @@
-"""The small JSON documents beside readings and events: birth, will, loss, receipt, command.
+"""The small JSON documents beside readings and events: birth, will, loss, undecoded, receipt, command.
 
 Strict pydantic models: unknown fields are refused upward (a newer gateway says so by its topic version) and ignored
 downward.
@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hanlu.core.limits import CODE_PATTERN
+from hanlu.core.rejected import Reason
 
-__all__ = ["Birth", "BirthChannel", "Command", "Loss", "Receipt", "Will"]
+__all__ = ["Birth", "BirthChannel", "Command", "Loss", "Receipt", "Undecoded", "Will"]
 
 Code = Annotated[str, Field(pattern=rf"^{CODE_PATTERN}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="identity of the spool, 16 bytes as hex")]
@@ -37,6 +38,8 @@ class Birth(_Document):
     software: str = Field(max_length=80)
     boot_ms: int = Field(description="Unix milliseconds at process start by the gateway's clock")
     replay: bool = Field(default=False, description="everything that follows is replayed, judged in its own time")
+    config_version: int = Field(default=0, ge=0, description="of the remote configuration in force; 0: the file's own")
+    config_error: str = Field(default="", max_length=500, description="why the last remote configuration was refused")
     channels: tuple[BirthChannel, ...] = Field(default=(), max_length=5_000)
 
 
@@ -64,6 +67,17 @@ class Loss(_Document):
     )
 
 
+class Undecoded(_Document):
+    """What a device sent and the gateway could not read: kept with its bytes, for the platform's dead letters."""
+
+    source: str = Field(max_length=200, description="driver and device or topic, e.g. `lorawan-1 a84041ffff1eb2d1`")
+    reason: Reason
+    detail: str = Field(default="", max_length=1_000)
+    observed_ms: int = Field(description="the gateway's clock when it came, Unix milliseconds")
+    body: str = Field(max_length=90_000, description="the bytes, base64; of a longer message the beginning")
+    size: int = Field(ge=0, description="bytes the message had")
+
+
 class Receipt(BaseModel):
     """The platform's word that readings are committed: the only ground for deleting them at the edge."""
 
@@ -87,6 +101,8 @@ class Command(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    action: Literal["rebirth", "resend"]
-    from_seq: int | None = None
-    to_seq: int | None = None
+    action: Literal["rebirth", "resend", "configure"]
+    from_seq: int | None = Field(default=None, description="resend: first seq, inclusive; none: from the first kept")
+    to_seq: int | None = Field(default=None, description="resend: last seq, inclusive; none: to the last")
+    version: int | None = Field(default=None, ge=1, description="configure: number of the configuration, rising")
+    config: str | None = Field(default=None, max_length=200_000, description="configure: TOML, without secrets")

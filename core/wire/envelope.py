@@ -41,6 +41,7 @@ class ContentType(Enum):
     SENML_CBOR = 112
     EPCIS_JSON = "application/ld+json"
     LOSS = "application/vnd.hanlu.loss+json"
+    UNDECODED = "application/vnd.hanlu.undecoded+json"
     BIRTH = "application/vnd.hanlu.birth+json"
 
 
