@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from hanlu.alerts.config import EngineConfig
+from hanlu.alerts.figures import ARRIVALS, CHANGES, PAGE_SECONDS
 from hanlu.alerts.rule import Kind
 from hanlu.alerts.store import Cursor, Store
 from hanlu.alerts.watch import Watch
@@ -103,10 +104,12 @@ class Engine:
         arrivals = self._store.page(self._position, self._config.page_arrivals)
         if not self._watch.knows(arrivals):
             self._refresh()  # announced after the last look: its first readings count like any other
-        for arrival in arrivals:
-            self._watch.take(arrival)
         if arrivals:
-            self._commit(Cursor(arrivals[-1].txid, arrivals[-1].arrival_id))
+            with PAGE_SECONDS.time():
+                for arrival in arrivals:
+                    self._watch.take(arrival)
+                self._commit(Cursor(arrivals[-1].txid, arrivals[-1].arrival_id))
+            ARRIVALS.inc(len(arrivals))
         elif self._clock.monotonic() >= self._next_tick:
             self._next_tick = self._clock.monotonic() + self._config.silence_check_s
             self._watch.tick(self._seen_until())
@@ -137,6 +140,7 @@ class Engine:
                 self._store.notify()
         self._position = position
         for change in outcome.changes:
+            CHANGES.labels(change.event).inc()
             log(
                 _LOGGER, logging.INFO, f"alerts.alarm.{change.event}", f"{change.key.kind} alarm: {change.event}",
                 channel_id=change.key.channel_id, at_ms=change.at_ms, value=change.value,

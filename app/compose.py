@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from hanlu.app.embedded.postgres import EmbeddedPostgres
 from hanlu.app.embedded.service import Service, ToolError, Work
 from hanlu.app.logfile import LogFile
 from hanlu.app.process import Command
-from hanlu.app.settings import Settings, process_environment
+from hanlu.app.settings import MULTIPROCESS_VARIABLE, Settings, process_environment
 from hanlu.app.supervisor import Unit
 from hanlu.app.wiring import line_ports
 from hanlu.firmware_sim.yanling import demo_county
@@ -87,7 +87,10 @@ def compose(settings: Settings, say: Callable[[str], None], stop: threading.Even
                 if name != "chain":
                     raise
                 chain, chain_off = None, str(exc)
-    values: dict[str, dict[str, Any]] = {"data": {"folder": folder}}
+    values: dict[str, dict[str, Any]] = {
+        "data": {"folder": folder},
+        "metrics": {"shared_folder": DataFolder(folder).figures},
+    }
     if postgres:
         values["database"] = {"url": postgres.url, "embedded": True}
     if broker:
@@ -128,7 +131,11 @@ def units(composition: Composition, roles: Sequence[str], setup: bool = True) ->
         made.append(
             Unit("setup", partial(_hanlu, folder.settings_file, "setup"), log("setup"), stage=_SETUP, once=True)
         )
-    made += [Unit(name, partial(_hanlu, folder.settings_file, "run", name), log(name), stage=_ROLES) for name in roles]
+    shared = {MULTIPROCESS_VARIABLE: str(folder.figures)}
+    made += [
+        Unit(name, partial(_hanlu, folder.settings_file, "run", name, also=shared), log(name), stage=_ROLES)
+        for name in roles
+    ]
     return made
 
 
@@ -144,12 +151,12 @@ def _service_unit(service: Service, log: LogFile) -> Unit:
     )
 
 
-def _hanlu(settings_file: Path, *words_and_fd: Any) -> Command:
+def _hanlu(settings_file: Path, *words_and_fd: Any, also: Mapping[str, str] | None = None) -> Command:
     """Return one of our own commands as a child process; its settings travel by file, for they hold secrets."""
     *words, notify_fd = words_and_fd
     argv = [sys.executable, "-P", "-m", "hanlu.app", *words, "--config", str(settings_file)]
     argv += ["--notify-fd", str(notify_fd)]
-    return Command(argv=tuple(argv), env=process_environment() | {"PYTHONUNBUFFERED": "1"})
+    return Command(argv=tuple(argv), env=process_environment() | {"PYTHONUNBUFFERED": "1"} | dict(also or {}))
 
 
 def _gateway_codes() -> tuple[str, ...]:

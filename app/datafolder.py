@@ -5,6 +5,7 @@
     <folder>/log/<process>.log                   what the processes wrote
     <folder>/run/up.lock                         locked by the running `hanlu up`; holds its pid
     <folder>/run/settings.json                   the settings in force, secrets included, 0600
+    <folder>/run/figures                         what the processes count, for /metrics; emptied at every start
     <folder>/run/status.json                     what `hanlu status` shows
 
 A lock and not a pid file alone: the kernel lets go of a lock however its holder dies, and a pid may be another's by
@@ -57,6 +58,11 @@ class DataFolder:
         return self.run / "settings.json"
 
     @property
+    def figures(self) -> Path:
+        """What the processes count about themselves, in files they share."""
+        return self.run / "figures"
+
+    @property
     def status_file(self) -> Path:
         """What the supervisor says about itself."""
         return self.run / "status.json"
@@ -73,10 +79,15 @@ class DataFolder:
         """
         try:
             self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-            for part in (self.run, self.keys, self.path / "log"):
+            for part in (self.run, self.keys, self.path / "log", self.figures):
                 part.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise UsageError(f"data.folder {self.path}: {exc.strerror}; choose another with --data") from exc
+
+    def forget_figures(self) -> None:
+        """Empty the shared figures: those of an earlier run belong to processes that are no more."""
+        for file in self.figures.glob("*.db"):
+            file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:

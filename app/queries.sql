@@ -57,3 +57,51 @@ SELECT
 FROM registry.gateway AS g
 LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
 WHERE g.code = %(gateway)s;
+
+-- name: metrics_gateways
+-- Link, account and gaps of every gateway, for the metrics.
+SELECT
+    g.code, coalesce(k.online, false) AS online, extract(epoch FROM k.last_seen_at)::float8 AS last_seen,
+    coalesce(a.produced, 0)::bigint AS produced, coalesce(a.stored, 0)::bigint AS stored,
+    coalesce(a.duplicate, 0)::bigint AS duplicate, coalesce(a.lost, 0)::bigint AS lost,
+    coalesce(a.dead, 0)::bigint AS dead, coalesce(a.outstanding, 0)::bigint AS outstanding,
+    coalesce(a.redelivered, 0)::bigint AS redelivered,
+    coalesce((SELECT sum(to_seq - from_seq + 1) FROM telemetry.gap_v AS h WHERE h.gateway_id = g.gateway_id), 0)::bigint
+        AS missing
+FROM registry.gateway AS g
+LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
+ORDER BY g.code;
+
+-- name: metrics_alarms
+-- How many alarms are in which state, and the age in seconds of the oldest arrival not yet judged (0: none).
+SELECT
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_array(s.process_state, s.suppression_state, s.priority, s.alarms)), '[]')
+        FROM (
+            SELECT process_state, suppression_state, priority, count(*) AS alarms
+            FROM alerts.alarm
+            WHERE process_state <> 'NORMAL'
+            GROUP BY process_state, suppression_state, priority
+        ) AS s
+    ) AS states,
+    (
+        SELECT coalesce(max(extract(epoch FROM now() - f.recorded_at)), 0)::float8
+        FROM (
+            SELECT a.recorded_at
+            FROM alerts.cursor AS c
+            JOIN telemetry.arrival_feed AS a ON (a.txid, a.arrival_id) > (c.txid, c.arrival_id)
+            WHERE c.name = 'engine'
+            ORDER BY a.txid, a.arrival_id
+            LIMIT 1
+        ) AS f
+    ) AS lag_s;
+
+-- name: metrics_trace
+-- Events, the log and its anchors, as the trace room may see them.
+SELECT
+    (SELECT coalesce(max(event_id), 0)::bigint FROM trace.event) AS events,
+    (SELECT coalesce(max(tree_size), 0)::bigint FROM trace.checkpoint) AS leaves,
+    (SELECT extract(epoch FROM max(signed_at))::float8 FROM trace.checkpoint) AS signed_at,
+    (SELECT coalesce(max(tree_size), 0)::bigint FROM trace.anchor WHERE state IN ('mined', 'final')) AS anchored,
+    (SELECT extract(epoch FROM max(mined_at))::float8 FROM trace.anchor) AS anchored_at;

@@ -12,7 +12,7 @@ from hanlu.app.notify import Notifier
 from hanlu.app.roles import RoleMain, load_role
 from hanlu.app.settings import Settings
 from hanlu.app.stop_signals import StopSignals
-from hanlu.core.errors import HanluError
+from hanlu.core.errors import HanluError, UsageError
 from hanlu.core.observe import log
 
 __all__ = ["run_main", "run_role"]
@@ -21,9 +21,26 @@ _logger = logging.getLogger(__name__)
 _GRACE_S = 2.0
 
 
-def run_role(name: str, settings: Settings, notify_fd: int | None) -> int:
-    """Run the role `name` in this process until a signal; returns its exit status."""
+def run_role(name: str, settings: Settings, notify_fd: int | None, metrics_port: int | None = None) -> int:
+    """Run the role `name` in this process until a signal; returns its exit status.
+
+    Args:
+        name: of the role.
+        settings: in force.
+        notify_fd: where to say that it is ready.
+        metrics_port: TCP port of the loopback for Prometheus; None: none.
+
+    Raises:
+        UsageError: the port is taken.
+    """
     log_format.configure(settings.log, name)
+    if metrics_port is not None:
+        from prometheus_client import start_http_server  # an edge computer runs in this frame without it
+
+        try:
+            start_http_server(metrics_port, "127.0.0.1")
+        except OSError as error:
+            raise UsageError(f"--metrics-port {metrics_port}: {error.strerror}") from error
     return run_main(name, load_role(name), settings, Notifier(notify_fd))
 
 

@@ -22,12 +22,14 @@ from hanlu.core.errors import UsageError
 from hanlu.registry.config import SignInSettings
 
 __all__ = [
+    "MULTIPROCESS_VARIABLE",
     "BrokerSettings",
     "ChainSettings",
     "DataSettings",
     "DatabaseSettings",
     "GatewaySettings",
     "LogSettings",
+    "MetricsSettings",
     "Settings",
     "SupervisorSettings",
     "WebSettings",
@@ -36,6 +38,9 @@ __all__ = [
     "load",
     "process_environment",
 ]
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Tells a process the folder of the figures it shares with others on this machine (prometheus_client)."""
 
 _PREFIX = "HANLU_"
 _SECRET: dict[str, Any] = {"secret": True}
@@ -178,6 +183,20 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field("text", description="key=value text, or one JSON object a line.")
 
 
+class MetricsSettings(Section):
+    """Figures for Prometheus at `/metrics`."""
+
+    token: str | None = Field(
+        None,
+        min_length=16,
+        description="What a scraper shows as `Authorization: Bearer`; none = only local programs are answered.",
+        json_schema_extra=_SECRET,
+    )
+    shared_folder: Path | None = Field(
+        None, description="Set by `hanlu up`: where the processes of this machine keep their figures."
+    )
+
+
 class Settings(Section):
     """All sections together."""
 
@@ -190,6 +209,7 @@ class Settings(Section):
     signin: SignInSettings = Field(default_factory=SignInSettings)
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 
     def with_values(self, **sections: Mapping[str, Any]) -> Settings:
         """Return a copy with some fields replaced and checked, e.g. `with_values(web={"port": 9000})`.

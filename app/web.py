@@ -26,8 +26,10 @@ from hanlu.alerts import console
 from hanlu.app.account import me_router, session_router
 from hanlu.app.auth import Auth
 from hanlu.app.embedded.node import fetched_packages
+from hanlu.app.figures import CountedRequests
 from hanlu.app.front import SummaryReader, front_router
 from hanlu.app.guard import Guard
+from hanlu.app.metrics import metrics_router
 from hanlu.app.pages import HtmlPages
 from hanlu.app.people_pages import people_router
 from hanlu.app.problems import Problems
@@ -108,6 +110,7 @@ def create_app(
     app = FastAPI(title="Hanlu", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
     shared.problems.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=GZIP_LEVEL)
+    app.add_middleware(CountedRequests)
     app.add_middleware(Guard, problems=shared.problems, hosts=_hosts(settings), secure=_secure(settings))
     _mount(app, settings, shared)
     return app
@@ -138,6 +141,8 @@ def _shared(settings: Settings, clock: Clock, passwords: Passwords | None, stopp
 def _mount(app: FastAPI, settings: Settings, shared: _Shared) -> None:
     pools, renderer, auth = shared.pools, shared.renderer, shared.auth
     app.include_router(_service_router(renderer, pools), include_in_schema=False)
+    shared_figures = settings.metrics.shared_folder
+    app.include_router(metrics_router(pools, settings.metrics.token, shared_figures), include_in_schema=False)
     summary = SummaryReader(pools["alerts"], pools["trace"], shared.clock)
     app.include_router(front_router(renderer, auth, summary, pools["trace"]), include_in_schema=False)
     app.include_router(session_router(renderer, auth), include_in_schema=False)

@@ -22,10 +22,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     roles = "; ".join(f"{role.name}: {role.summary}" for role in ROLES)
     parser.add_argument("role", choices=[role.name for role in ROLES], metavar="ROLE", help=roles)
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="answer Prometheus at this TCP port of the loopback with what this process counts about itself",
+    )
     parser.add_argument("--notify-fd", type=int, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run the role until it is asked to stop."""
     effective = settings if args.config else settings_of_running(settings)
-    return run_role(args.role, effective, args.notify_fd)
+    return run_role(args.role, effective, args.notify_fd, args.metrics_port)

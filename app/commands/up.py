@@ -52,6 +52,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     folder = DataFolder(settings.data.folder)
     folder.make()
     with folder.owned(), StopSignals() as stop:
+        folder.forget_figures()
         check_ports(listeners(settings, roles), patient=not folder.ended_cleanly())
         try:
             composition = compose(settings, _progress, stop.event)
