@@ -24,8 +24,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hanlu.core.clock import SystemClock
 from hanlu.gateway.config import LineConfig
+from hanlu.gateway.driver.contract import Batch
 from hanlu.gateway.driver.decode import Line, decode_line
 from hanlu.gateway.driver.line import LineServer
+from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
 from hanlu.gateway.spool import Spool
 
@@ -62,7 +64,7 @@ def bench_spool(spool: Spool, seconds: float, per_message: int, messages: int) -
     """Append ready messages, forgetting them as a receipt would."""
     line = decode_line(line_of(1, per_message), START_MS)
     assert isinstance(line, Line)
-    items = Packing(per_message).items([line]) * messages
+    items = Packing(per_message).items([Batch(line.readings)]) * messages
 
     def step() -> int:
         spool.append(items)
@@ -78,7 +80,7 @@ def bench_lines(spool: Spool, seconds: float, per_line: int, lines: int) -> floa
     raw, packing = [line_of(number, per_line) for number in range(lines)], Packing()
 
     def step() -> int:
-        decoded = [line for one in raw if isinstance(line := decode_line(one, START_MS), Line)]
+        decoded = [Batch(line.readings) for one in raw if isinstance(line := decode_line(one, START_MS), Line)]
         spool.append(packing.items(decoded))
         if spool.head - spool.committed > 5_000:
             spool.delete_committed(spool.head)
@@ -89,7 +91,7 @@ def bench_lines(spool: Spool, seconds: float, per_line: int, lines: int) -> floa
 
 def bench_socket(spool: Spool, seconds: float, per_line: int, pipeline: int) -> float:
     """Pipeline lines through the driver and wait for their answers."""
-    server = LineServer(LineConfig(), spool, Packing(), SystemClock(), lambda: None)
+    server = LineServer(LineConfig(), SpoolIntake(spool, Packing(), SystemClock(), lambda: None), SystemClock())
     thread = threading.Thread(target=server.run)
     thread.start()
     host, _, port = server.address.rpartition(":")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from hanlu.core.limits import CODE_PATTERN, PARTITIONS
 from hanlu.core.wire.documents import BirthChannel
+from hanlu.gateway.driver.catalogue import AnyDriver
+from hanlu.gateway.driver.mapping import DriverConfig
 
 __all__ = ["BrokerConfig", "GatewayConfig", "LimitsConfig", "LineConfig", "UplinkConfig"]
 
@@ -81,10 +83,19 @@ class GatewayConfig(_Section):
         description="everything taken in is recorded data played again: marked as replayed, sent strictly in order",
     )
     channels: tuple[BirthChannel, ...] = Field(default=(), max_length=1_000, description="channels announced at birth")
+    drivers: tuple[AnyDriver, ...] = Field(default=(), max_length=100, description="southbound drivers, by `kind`")
     broker: BrokerConfig = BrokerConfig()
     line: LineConfig = LineConfig()
     uplink: UplinkConfig = UplinkConfig()
     limits: LimitsConfig = LimitsConfig()
+
+    @field_validator("drivers")
+    @classmethod
+    def _named_apart(cls, drivers: tuple[DriverConfig, ...]) -> tuple[DriverConfig, ...]:
+        names = [driver.name for driver in drivers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"drivers need names of their own; given twice: {', '.join(twice)}")
+        return drivers
 
     @property
     def key_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""Lines to messages; pure. Packs what arrived together, without a timer: a message never waits for company."""
+"""Batches to messages; pure. Packs what arrived together, without a timer: a message never waits for company."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hanlu.core.reading import Reading
 from hanlu.core.senml import encode_json
 from hanlu.core.wire.documents import Loss
 from hanlu.core.wire.envelope import ContentType
-from hanlu.gateway.driver.decode import Line
+from hanlu.gateway.driver.contract import Batch
 from hanlu.gateway.item import Item, Kind
 
 __all__ = ["Packing"]
@@ -17,33 +17,32 @@ __all__ = ["Packing"]
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How lines become messages.
+    """How batches become messages.
 
     Attributes:
         max_readings: most readings in one message.
-        replay: everything is recorded data played again, whatever the lines say.
+        replay: everything is recorded data played again, whatever the batches say.
     """
 
     max_readings: int = 200
     replay: bool = False
 
-    def items(self, lines: Iterable[Line]) -> list[Item]:
-        """Return the messages of `lines`: readings in their order, replayed ones never mixed with others.
+    def items(self, batches: Iterable[Batch]) -> list[Item]:
+        """Return the messages of `batches`: readings in their order, replayed ones never mixed with others.
 
-        The counts of the items sum up to the counts of the lines.
+        The counts of the items sum up to the counts of the batches; what could not be read is not among them.
         """
         items: list[Item] = []
         waiting: list[Reading] = []
         waiting_replayed = self.replay
-        for line in lines:
-            replayed = self.replay or line.replayed
+        for batch in batches:
+            replayed = self.replay or batch.replayed
             if replayed is not waiting_replayed:
                 items.extend(self._packs(waiting, waiting_replayed))
                 waiting, waiting_replayed = [], replayed
-            waiting.extend(line.readings)
-            items.extend(_loss(loss, replayed) for loss in line.losses)
-            if line.event is not None:
-                items.append(Item(Kind.EVENT, ContentType.EPCIS_JSON, line.event, replayed=replayed))
+            waiting.extend(batch.readings)
+            items.extend(_loss(loss, replayed) for loss in batch.losses)
+            items.extend(Item(Kind.EVENT, ContentType.EPCIS_JSON, event, replayed=replayed) for event in batch.events)
         items.extend(self._packs(waiting, waiting_replayed))
         return items
 

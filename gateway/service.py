@@ -1,7 +1,7 @@
-"""A gateway as a running thing: driver, spool, uplink; one or several in a process.
+"""A gateway as a running thing: drivers, spool, uplink; one or several in a process.
 
-Two threads each, both asleep unless something happens. Ready means that devices are served: the spool is open and the
-driver listens. The link to the broker may come later, or be gone for days.
+A thread for each driver and one for the uplink, all asleep unless something happens. Ready means that devices are
+served: the spool is open and the drivers are built. The link to the broker may come later, or be gone for days.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -17,10 +17,13 @@ from typing import Final, Self
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import FatalError, HanluError
 from hanlu.core.observe import log
+from hanlu.core.wire.documents import BirthChannel
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.courier import Courier
+from hanlu.gateway.driver.contract import Driver
 from hanlu.gateway.driver.line import LineServer
 from hanlu.gateway.identity import load_or_create_key
+from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.item import SpoolStats
 from hanlu.gateway.packing import Packing
 from hanlu.gateway.spool import Spool
@@ -36,7 +39,7 @@ _LOOK_S: Final = 1.0
 _REPORT_EVERY: Final = 60
 """Looks between two lines of figures in the log."""
 _STOP_S: Final = 5.0
-"""Time for both threads to end."""
+"""Time for the threads to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class GatewayStatus:
         connected: the broker has accepted us.
         last_receipt_ms: wall time of the last receipt, Unix milliseconds; None before the first.
         clock_offset_ms: the platform's clock minus ours then, milliseconds.
-        counts: the driver's counters since the start: lines, readings, connections, refused lines by reason.
+        counts: the line driver's counters since the start: lines, readings, connections, refused lines by reason.
+        drivers: the other drivers' counters, by the driver's name.
         spool: its figures.
     """
 
@@ -59,6 +63,7 @@ class GatewayStatus:
     last_receipt_ms: int | None
     clock_offset_ms: int | None
     counts: dict[str, int]
+    drivers: dict[str, dict[str, int]]
     spool: SpoolStats
 
 
@@ -80,23 +85,30 @@ class Gateway:
         self._failure: BaseException | None = None
         key = load_or_create_key(config.key_path)
         self._spool = Spool(config.spool_path, key, clock, max_bytes=config.limits.max_spool_bytes)
-        try:
-            self._courier = Courier(config, self._spool, clock, software=_SOFTWARE, boot_ms=clock.now_ms())
-            self._uplink = Uplink(config, self._courier, clock)
+        self._drivers: dict[str, Driver] = {}
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._spool.close)
             packing = Packing(config.limits.max_readings, config.replay)
-            self._driver = LineServer(config.line, self._spool, packing, clock, self._uplink.wake)
-        except BaseException:
-            self._spool.close()
-            raise
+            intake = SpoolIntake(self._spool, packing, clock, self._wake)
+            self._line = LineServer(config.line, intake, clock)
+            undo.callback(self._line.close)
+            for each in config.drivers:
+                self._drivers[each.name] = driver = each.build(intake, clock)
+                undo.callback(driver.close)
+            channels = _all_channels(config.channels, self._drivers.values())
+            courier_config = config.model_copy(update={"channels": channels})
+            self._courier = Courier(courier_config, self._spool, clock, software=_SOFTWARE, boot_ms=clock.now_ms())
+            self._uplink = Uplink(config, self._courier, clock)
+            undo.pop_all()
 
     @property
     def address(self) -> str:
         """Return where devices connect, with the port really taken."""
-        return self._driver.address
+        return self._line.address
 
     def start(self) -> None:
         """Serve devices and seek the link."""
-        for name, work in (("driver", self._driver.run), ("uplink", self._uplink.run)):
+        for name, work in self._works():
             thread = threading.Thread(
                 target=self._guarded, args=(work,), name=f"{self.config.code}-{name}", daemon=True
             )
@@ -116,13 +128,16 @@ class Gateway:
             connected=self._uplink.connected,
             last_receipt_ms=self._courier.last_receipt_ms,
             clock_offset_ms=self._courier.clock_offset_ms,
-            counts=dict(self._driver.counts),
+            counts=dict(self._line.counts),
+            drivers={name: dict(driver.counts) for name, driver in self._drivers.items()},
             spool=self._spool.stats(),
         )
 
     def begin_stop(self) -> None:
-        """Ask both threads to end, without waiting."""
-        self._driver.stop()
+        """Ask all threads to end, without waiting."""
+        self._line.stop()
+        for driver in self._drivers.values():
+            driver.stop()
         self._uplink.stop()
 
     def close(self) -> None:
@@ -132,7 +147,9 @@ class Gateway:
             thread.join(_STOP_S + self.config.broker.connect_timeout_s)
         if not any(thread.is_alive() for thread in self._threads):
             if not self._threads:
-                self._driver.close()
+                self._line.close()
+                for driver in self._drivers.values():
+                    driver.close()
             self._uplink.close()
             self._spool.close()
 
@@ -145,6 +162,15 @@ class Gateway:
     ) -> None:
         """Close it."""
         self.close()
+
+    def _works(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "line", self._line.run
+        for name, driver in self._drivers.items():
+            yield name, driver.run
+        yield "uplink", self._uplink.run
+
+    def _wake(self) -> None:
+        self._uplink.wake()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -198,6 +224,12 @@ def run_many(
                     _report(gateway.status())
         for gateway in gateways:
             gateway.begin_stop()
+
+
+def _all_channels(named: Sequence[BirthChannel], drivers: Iterable[Driver]) -> tuple[BirthChannel, ...]:
+    """Return the channels of configuration and drivers, each name once, the configuration's word first."""
+    found = {channel.name: channel for driver in drivers for channel in driver.channels}
+    return tuple((found | {channel.name: channel for channel in named}).values())
 
 
 def _opened(config: GatewayConfig, clock: Clock | None) -> Gateway:

@@ -25,7 +25,6 @@ import logging
 import selectors
 import socket
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,15 +32,13 @@ from typing import Final
 from hanlu.core.clock import Clock
 from hanlu.core.errors import TransientError
 from hanlu.core.observe import log
-from hanlu.core.reading import Reading
 from hanlu.core.rejected import Rejected
 from hanlu.gateway.config import LineConfig
+from hanlu.gateway.driver.contract import Batch, Verdict
 from hanlu.gateway.driver.decode import BadLine, Line, decode_line
 from hanlu.gateway.driver.framing import LineSplitter
 from hanlu.gateway.driver.listening import listen
-from hanlu.gateway.item import Kind, Refused
-from hanlu.gateway.packing import Packing
-from hanlu.gateway.spool import Spool
+from hanlu.gateway.intake import SpoolIntake
 
 __all__ = ["LineServer"]
 
@@ -64,34 +61,28 @@ class _Connection:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What one round collected."""
+class _Round:
+    """What one round collected: an answer for each line, its words for a good one not known before the commit."""
 
     lines: list[Line] = field(default_factory=list)
-    refused: Refused = field(default_factory=lambda: Refused(0))
-    answers: list[tuple[_Connection, bytes]] = field(default_factory=list)
-    depends_on_commit: set[_Connection] = field(default_factory=set)
+    answers: list[tuple[_Connection, bytes | Line]] = field(default_factory=list)
 
 
 class LineServer:
     """The southbound socket of one gateway."""
 
-    def __init__(
-        self, config: LineConfig, spool: Spool, packing: Packing, clock: Clock, appended: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: LineConfig, intake: SpoolIntake, clock: Clock) -> None:
         """Listen at once, so that a taken address is known before anything starts.
 
         Args:
             config: where to listen and for how many.
-            spool: where lines go.
-            packing: how they become messages.
+            intake: where lines go.
             clock: for relative times in SenML.
-            appended: called after each commit, from the driver's thread.
 
         Raises:
             UsageError: the address cannot be listened on.
         """
-        self._config, self._spool, self._packing, self._clock, self._appended = config, spool, packing, clock, appended
+        self._config, self._intake, self._clock = config, intake, clock
         self._listener, self.address = listen(config.listen)
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -123,16 +114,16 @@ class LineServer:
             return  # already closed: run() has returned
 
     def _round(self) -> None:
-        batch = _Batch()
+        heard = _Round()
         for key, events in self._selector.select():
             if key.fileobj is self._listener:
                 self._accept()
             elif isinstance(connection := key.data, _Connection):
                 if events & selectors.EVENT_READ:
-                    self._receive(connection, batch)
+                    self._receive(connection, heard)
                 if events & selectors.EVENT_WRITE:
                     self._flush(connection)
-        self._settle(batch)
+        self._settle(heard)
 
     def _accept(self) -> None:
         try:
@@ -152,7 +143,7 @@ class LineServer:
         self.counts["connections"] += 1
         self._selector.register(sock, selectors.EVENT_READ, connection)
 
-    def _receive(self, connection: _Connection, batch: _Batch) -> None:
+    def _receive(self, connection: _Connection, heard: _Round) -> None:
         try:
             data = connection.sock.recv(_RECEIVE)
         except BlockingIOError:
@@ -161,46 +152,46 @@ class LineServer:
             data = b""
         now_ms = self._clock.now_ms()
         for raw in connection.splitter.feed(data):
+            self.counts["lines"] += 1
             line = BadLine(None, raw) if isinstance(raw, Rejected) else decode_line(raw, now_ms)
-            self._take(line, connection, batch)
+            if isinstance(line, BadLine):
+                heard.answers.append((connection, self._refusal(line.id, line.why.reason.value, line.why.detail)))
+            else:
+                heard.lines.append(line)
+                heard.answers.append((connection, line))
         if not data:
             self._drop(connection)
 
-    def _take(self, line: Line | BadLine, connection: _Connection, batch: _Batch) -> None:
-        self.counts["lines"] += 1
-        if isinstance(line, BadLine):
-            self._refuse(connection, batch, line.id, line.why.reason.value, line.why.detail)
-            return
-        batch.depends_on_commit.add(connection)
-        kind = Kind.READING if line.event is None else Kind.EVENT
-        if self._spool.accepts(kind, loss=not line.readings):
-            batch.lines.append(line)
-            batch.answers.append((connection, _encode({"ok": line.id})))
-        else:
-            batch.refused += Refused(line.count, *_range(line.readings))
-            remedy = "the loss will be declared" if line.count else "try again later"
-            self._refuse(connection, batch, line.id, _SPOOL_FULL, f"the gateway has no room; {remedy}")
-
-    def _refuse(self, connection: _Connection, batch: _Batch, line_id: int | None, reason: str, detail: str) -> None:
-        self.counts[reason] += 1
-        batch.answers.append((connection, _encode({"error": reason, "id": line_id, "detail": detail})))
-
-    def _settle(self, batch: _Batch) -> None:
+    def _settle(self, heard: _Round) -> None:
         """Commit, then answer: in this order, because an answer is a promise."""
+        verdicts: list[Verdict] = []
         try:
-            if batch.lines or batch.refused.count:
-                self._spool.append(self._packing.items(batch.lines), batch.refused)
-                self.counts["readings"] += sum(len(line.readings) for line in batch.lines)
-                self._appended()
+            if heard.lines:
+                verdicts = self._intake.offer_all([_batch(line) for line in heard.lines])
         except TransientError as error:
             self.counts["not_written"] += 1
             log(_logger, logging.ERROR, "gateway.spool.unwritable", f"{error}: devices are cut off and will send again")
-            for connection in batch.depends_on_commit:
+            for connection in {connection for connection, answer in heard.answers if isinstance(answer, Line)}:
                 self._drop(connection)
-        for connection, answer in batch.answers:
-            connection.out += answer
-        for connection in {connection for connection, _ in batch.answers}:
+        verdict = iter(verdicts)
+        for connection, answer in heard.answers:
+            if not isinstance(answer, Line):
+                connection.out += answer
+            elif verdicts:
+                connection.out += self._answer(answer, next(verdict))
+        for connection in {connection for connection, _ in heard.answers}:
             self._flush(connection)
+
+    def _answer(self, line: Line, verdict: Verdict) -> bytes:
+        if verdict is Verdict.KEPT:
+            self.counts["readings"] += len(line.readings)
+            return _encode({"ok": line.id})
+        remedy = "the loss will be declared" if line.count else "try again later"
+        return self._refusal(line.id, _SPOOL_FULL, f"the gateway has no room; {remedy}")
+
+    def _refusal(self, line_id: int | None, reason: str, detail: str) -> bytes:
+        self.counts[reason] += 1
+        return _encode({"error": reason, "id": line_id, "detail": detail})
 
     def _flush(self, connection: _Connection) -> None:
         if not connection.open:
@@ -237,9 +228,14 @@ class LineServer:
             Path(self.address.removeprefix("unix:")).unlink(missing_ok=True)
 
 
-def _range(readings: tuple[Reading, ...]) -> tuple[int | None, int | None]:
-    times = [reading.observed_ms for reading in readings]
-    return min(times, default=None), max(times, default=None)
+def _batch(line: Line) -> Batch:
+    return Batch(
+        readings=line.readings,
+        losses=line.losses,
+        events=() if line.event is None else (line.event,),
+        live=not line.replayed,
+        replayed=line.replayed,
+    )
 
 
 def _encode(answer: dict[str, object]) -> bytes:

@@ -20,6 +20,7 @@ from hanlu.core.senml import decode_json
 from hanlu.core.wire.envelope import ContentType, open_envelope
 from hanlu.gateway.config import BrokerConfig, GatewayConfig, LineConfig
 from hanlu.gateway.driver.line import LineServer
+from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
 from hanlu.gateway.service import run
 from hanlu.gateway.spool import Spool
@@ -29,7 +30,8 @@ class Bench:
     def __init__(self, folder: Path, listen: str, max_bytes: int) -> None:
         self.spool = Spool(folder / "spool.sqlite", Ed25519PrivateKey.generate(), ManualClock(), max_bytes=max_bytes)
         self.commits = 0
-        self.server = LineServer(LineConfig(listen=listen), self.spool, Packing(), ManualClock(), self.committed)
+        self.intake = SpoolIntake(self.spool, Packing(), ManualClock(), self.committed)
+        self.server = LineServer(LineConfig(listen=listen), self.intake, ManualClock())
 
     def committed(self) -> None:
         self.commits += 1
@@ -187,7 +189,7 @@ def test_device_that_never_reads_its_answers_does_not_hold_others_up(tmp_path):
 
 def test_taken_address_is_refused_with_its_name(tmp_path):
     with running(tmp_path) as bench, pytest.raises(UsageError, match=bench.server.address):
-        LineServer(LineConfig(listen=bench.server.address), bench.spool, Packing(), ManualClock(), bench.committed)
+        LineServer(LineConfig(listen=bench.server.address), bench.intake, ManualClock())
 
 
 def test_socket_file_left_by_a_crash_is_taken_over_and_a_living_one_is_not(tmp_path):
@@ -200,14 +202,14 @@ def test_socket_file_left_by_a_crash_is_taken_over_and_a_living_one_is_not(tmp_p
         device.send_readings(readings(1))
         device.settle()
         with pytest.raises(UsageError, match="another process"):
-            LineServer(LineConfig(listen=address), bench.spool, Packing(), ManualClock(), bench.committed)
+            LineServer(LineConfig(listen=address), bench.intake, ManualClock())
 
 
 def test_more_devices_than_allowed_are_turned_away_and_counted(tmp_path):
     bench = Bench(tmp_path, "127.0.0.1:0", 1 << 30)
     bench.server.close()
     config = LineConfig(max_connections=2)
-    bench.server = LineServer(config, bench.spool, Packing(), ManualClock(), bench.committed)
+    bench.server = LineServer(config, bench.intake, ManualClock())
     thread = threading.Thread(target=bench.server.run)
     thread.start()
     host, _, port = bench.server.address.rpartition(":")
