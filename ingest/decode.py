@@ -31,7 +31,7 @@ from hanlu.core.wire.topics import Lane, Topic, parse_topic
 from hanlu.ingest.directory import Gateway, Snapshot
 from hanlu.ingest.message import Accepted, Dead, Departed, Outcome, Refused
 
-__all__ = ["decode", "names_unknown"]
+__all__ = ["check_records", "decode", "names_unknown"]
 
 _RELATIVE_BEFORE_MS: Final = 2**28 * 1000
 """Resolved against an instant of zero, a relative time lies below and an absolute one above."""
@@ -156,7 +156,7 @@ def _bare(topic: Topic, gateway: Gateway, payload: bytes, received_ms: int) -> A
     if any(reading.observed_ms < _RELATIVE_BEFORE_MS for reading in pack.readings):
         pack = Pack(tuple(_from_now(reading, received_ms) for reading in pack.readings), pack.rejected)
         identity = digest(payload + struct.pack(">q", received_ms))
-    ids, times, values, dead = _checked(pack, gateway, received_ms)
+    ids, times, values, dead = check_records(pack, gateway, received_ms)
     return Accepted(
         topic, gateway.gateway_id, received_ms, payload, identity, None, Evidence.UNSIGNED, ids, times, values, dead
     )
@@ -187,7 +187,7 @@ def _content(accepted: Accepted, gateway: Gateway, envelope: Envelope) -> Accept
                 pack = decode_json(payload, 0) if kind is ContentType.SENML_JSON else decode_cbor(payload, 0)
                 if isinstance(pack, Rejected):
                     return pack
-                ids, times, values, dead = _checked(pack, gateway, accepted.received_ms)
+                ids, times, values, dead = check_records(pack, gateway, accepted.received_ms)
                 return accepted._replace(channel_ids=ids, observed_ms=times, values=values, dead=dead)
             case ContentType.UNDECODED:
                 undecoded = Undecoded.model_validate_json(payload)
@@ -219,18 +219,22 @@ def _reconciled(accepted: Accepted) -> Accepted:
     return accepted._replace(dead=(*accepted.dead, remark))
 
 
-def _checked(
+def check_records(
     pack: Pack, gateway: Gateway, received_ms: int
 ) -> tuple[list[int], list[int], list[float], tuple[Dead, ...]]:
-    """Return channel ids, times and values of the good readings, and what was refused, one entry a reason."""
+    """Return channel ids, times and values of the good readings, and what was refused, one entry a reason.
+
+    Args:
+        pack: times resolved.
+        gateway: what the registry says of it.
+        received_ms: when the message came, Unix milliseconds UTC.
+    """
     ids: list[int] = []
     times: list[int] = []
     values: list[float] = []
-    refused: dict[Reason, list[str]] = {}
-    for rejected in pack.rejected:
-        refused.setdefault(rejected.reason, []).append(rejected.detail)
+    faulty: list[int] = []
     channels, latest_ms = gateway.channels, received_ms + MAX_FUTURE_MS
-    for reading in pack.readings:
+    for place, reading in enumerate(pack.readings):
         name, unit, observed_ms, value, _ = reading
         channel = channels.get(name)
         if (
@@ -243,9 +247,26 @@ def _checked(
             times.append(observed_ms)
             values.append(value)
         else:
-            reason, detail = _fault(reading, gateway, received_ms)
-            refused.setdefault(reason, []).append(detail)
-    return ids, times, values, tuple(_dead(reason, details) for reason, details in refused.items())
+            faulty.append(place)
+    dead = _refused(pack, faulty, gateway, received_ms) if faulty or pack.rejected else ()
+    return ids, times, values, dead
+
+
+def _refused(pack: Pack, faulty: list[int], gateway: Gateway, received_ms: int) -> tuple[Dead, ...]:
+    """Return what is wrong with the malformed records of a pack and with those at `faulty`, one entry a reason."""
+    malformed: dict[Reason, list[str]] = {}
+    for rejected in pack.rejected:
+        malformed.setdefault(rejected.reason, []).append(rejected.detail)
+    details: dict[Reason, list[str]] = {}
+    places: dict[Reason, list[int]] = {}
+    for place in faulty:
+        reason, detail = _fault(pack.readings[place], gateway, received_ms)
+        details.setdefault(reason, []).append(detail)
+        places.setdefault(reason, []).append(place)
+    return (
+        *(_dead(reason, words, None) for reason, words in malformed.items()),
+        *(_dead(reason, words, tuple(places[reason])) for reason, words in details.items()),
+    )
 
 
 def _fault(reading: Reading, gateway: Gateway, received_ms: int) -> tuple[Reason, str]:
@@ -265,9 +286,9 @@ def _fault(reading: Reading, gateway: Gateway, received_ms: int) -> tuple[Reason
     return Reason.IMPOSSIBLE_TIME, f"{name} at {reading.observed_ms / 1000:.3f} s since 1970: a device without a clock"
 
 
-def _dead(reason: Reason, details: list[str]) -> Dead:
+def _dead(reason: Reason, details: list[str], places: tuple[int, ...] | None) -> Dead:
     more = [f"and {len(details) - _DETAILS} more"] if len(details) > _DETAILS else []
-    return Dead(reason, "; ".join(details[:_DETAILS] + more), len(details))
+    return Dead(reason, "; ".join(details[:_DETAILS] + more), len(details), places)
 
 
 def _because(error: ValidationError) -> str:

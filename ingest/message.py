@@ -48,11 +48,14 @@ class Dead:
         reason: stable code.
         detail: words for a person.
         reading_count: readings it concerns; 0 when it only remarks on the message.
+        places: which of the pack's well-formed records these are, by their place from 0, ascending: what a replay looks
+            at again. None where the fault is not one of single records, or lies in their form.
     """
 
     reason: Reason
     detail: str
     reading_count: int = 0
+    places: tuple[int, ...] | None = None
 
 
 class Accepted(NamedTuple):
