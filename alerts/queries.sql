@@ -157,6 +157,7 @@ LIMIT %(limit)s
 
 -- name: console_zones
 -- Codes of the zones that measure something, in the order of the overview; a site by code or a part of its name.
+-- What stands in no zone is named by its gateway; how the gateways themselves are is the gateways' page.
 SELECT s.code AS site, z.code AS zone
 FROM registry.zone AS z
 JOIN registry.site AS s USING (site_id)
@@ -170,7 +171,7 @@ FROM registry.device AS d
 JOIN registry.gateway AS g USING (gateway_id)
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
-WHERE d.zone_id IS NULL AND starts_with(o.path, %(scope)s)
+WHERE d.zone_id IS NULL AND d.kind <> 'gateway' AND starts_with(o.path, %(scope)s)
     AND (%(site)s::text IS NULL OR s.code = %(site)s OR strpos(s.name_zh || ' ' || lower(s.name_en), lower(%(site)s)) > 0)
     AND EXISTS (SELECT FROM registry.channel AS c WHERE c.device_id = d.device_id)
 ORDER BY site, zone

@@ -111,6 +111,7 @@ def _edge(editor: Editor, county: sim.County, key_file: Callable[[str], Path]) -
         yield editor.put_gateway(records.Gateway(gateway.code, gateway.site, gateway.partition))
         public_key = public_bytes(load_or_create_key(key_file(gateway.code)))
         yield editor.enrol_key(records.GatewayKey(gateway.code, key_id(public_key), public_key))
+        yield from editor.put_gateway_health(gateway.code)
     for device in county.devices:
         yield editor.put_device(records.Device(device.gateway, device.code, device.kind, device.zone))
         for each in device.channels:

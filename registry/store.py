@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import class_row
 
+from hanlu.core import gateway_health
 from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.db.pool import Connection, Pool, translated
 from hanlu.db.queries import load_queries
@@ -160,6 +161,17 @@ class Editor:
         """Write a gateway by code."""
         site_id = self._key("site_key", gateway.site, code=gateway.site)[0]
         return self._put("put_gateway", asdict(gateway) | {"site_id": site_id})
+
+    def put_gateway_health(self, gateway: str) -> list[Change]:
+        """Write the channels in which a gateway reports on itself; it stands in no zone, and no limit applies."""
+        changes = [self.put_device(Device(gateway, gateway_health.DEVICE, "gateway"))]
+        changes += [
+            self.put_channel(
+                Channel(gateway, gateway_health.DEVICE, each.metric, each.unit, gateway_health.PERIOD_S, None)
+            )
+            for each in gateway_health.METRICS
+        ]
+        return changes
 
     def enrol_key(self, key: GatewayKey) -> Change:
         """Trust a gateway's public key from now on; one enrolled before stays as it is, revoked or not.

@@ -9,6 +9,7 @@ import pytest
 from fix_register import QUICK, Register, Template
 
 from hanlu.app.demo import seed
+from hanlu.core import gateway_health
 from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.core.wire.envelope import key_id, public_bytes
 from hanlu.firmware_sim.yanling import demo_county
@@ -49,6 +50,7 @@ def test_seeding_again_changes_nothing(register: Register, register_template: Te
 def test_the_seed_holds_the_whole_county(register: Register):
     county = demo_county()
     channels = sum(len(device.channels) for device in county.devices)
+    channels += len(county.gateways) * len(gateway_health.METRICS)
     (count,) = register.all("SELECT count(*) FROM registry.channel_v")[0]
     assert count == channels > 0
     assert {each.code for each in register.registry.zones()} == {zone.code for zone in county.zones}
