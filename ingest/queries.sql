@@ -204,3 +204,87 @@ SET
 -- name: announce
 -- Wake whoever follows the arrivals; they poll as well, so a lost call delays and loses nothing.
 SELECT pg_notify('hanlu_arrival', '');
+
+-- name: begin_quality
+-- The follower's row, once.
+INSERT INTO telemetry.follower (name, txid, arrival_id)
+VALUES ('quality', '0', 0)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: lock_quality
+-- How far the quality figures have come; no row while another worker adds up.
+SELECT txid::text, arrival_id
+FROM telemetry.follower
+WHERE name = 'quality'
+FOR UPDATE SKIP LOCKED;
+
+-- name: end_of_quality_page
+-- The last of the next arrivals whose transactions are over for everybody, and their number.
+SELECT txid::text, arrival_id, place
+FROM (
+    SELECT txid, arrival_id, row_number() OVER (ORDER BY txid, arrival_id) AS place
+    FROM telemetry.arrival
+    WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s::bigint)
+        AND txid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY txid, arrival_id
+    LIMIT %(most)s
+) AS page
+ORDER BY place DESC
+LIMIT 1;
+
+-- name: add_gateway_hours
+-- Add a page of arrivals to their gateways' hours. A message is as late as its last reading was old when it came.
+INSERT INTO telemetry.gateway_hour AS h (
+    gateway_id, hour_at, minutes_heard, messages, backlog_messages, stored, duplicate, lost, dead,
+    live_messages, late_1s, late_5s, late_30s, late_5min, late_most_s
+)
+SELECT
+    a.gateway_id,
+    date_trunc('hour', a.received_at),
+    bit_or(1::bigint << extract(minute FROM a.received_at)::integer),
+    count(*),
+    count(*) FILTER (WHERE a.lane = 'backlog'),
+    sum(a.stored), sum(a.duplicate), sum(a.lost), sum(a.dead),
+    count(a.late_s),
+    count(*) FILTER (WHERE a.late_s <= 1),
+    count(*) FILTER (WHERE a.late_s <= 5),
+    count(*) FILTER (WHERE a.late_s <= 30),
+    count(*) FILTER (WHERE a.late_s <= 300),
+    max(a.late_s)
+FROM (
+    SELECT
+        gateway_id, received_at, lane, stored, duplicate, lost, dead,
+        CASE WHEN lane = 'live' AND NOT replayed AND cardinality(observed_ms) > 0
+            THEN extract(epoch FROM received_at)::double precision - observed_ms[cardinality(observed_ms)] / 1000.0
+        END AS late_s
+    FROM telemetry.arrival
+    WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s::bigint)
+        AND (txid, arrival_id) <= (%(end_txid)s::xid8, %(end_arrival_id)s::bigint)
+) AS a
+GROUP BY a.gateway_id, date_trunc('hour', a.received_at)
+ORDER BY 1, 2
+ON CONFLICT (gateway_id, hour_at) DO UPDATE SET
+    minutes_heard = h.minutes_heard | excluded.minutes_heard,
+    messages = h.messages + excluded.messages,
+    backlog_messages = h.backlog_messages + excluded.backlog_messages,
+    stored = h.stored + excluded.stored,
+    duplicate = h.duplicate + excluded.duplicate,
+    lost = h.lost + excluded.lost,
+    dead = h.dead + excluded.dead,
+    live_messages = h.live_messages + excluded.live_messages,
+    late_1s = h.late_1s + excluded.late_1s,
+    late_5s = h.late_5s + excluded.late_5s,
+    late_30s = h.late_30s + excluded.late_30s,
+    late_5min = h.late_5min + excluded.late_5min,
+    late_most_s = greatest(h.late_most_s, excluded.late_most_s);
+
+-- name: move_quality
+-- The follower has come to the end of its page.
+UPDATE telemetry.follower
+SET txid = %(end_txid)s::xid8, arrival_id = %(end_arrival_id)s
+WHERE name = 'quality';
+
+-- name: forget_gateway_hours
+-- Figures older than anybody asks for.
+DELETE FROM telemetry.gateway_hour
+WHERE hour_at < now() - %(days)s::integer * INTERVAL '1 day';
