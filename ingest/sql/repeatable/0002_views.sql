@@ -61,15 +61,22 @@ FROM telemetry.loss
 GROUP BY gateway_id, reason;
 COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
 
+CREATE OR REPLACE VIEW telemetry.gateway_hour_v AS
+SELECT
+    gateway_id, hour_at, minutes_heard, messages, backlog_messages, stored, duplicate, lost, dead, live_messages,
+    late_1s, late_5s, late_30s, late_5min, late_most_s
+FROM telemetry.gateway_hour;
+COMMENT ON VIEW telemetry.gateway_hour_v IS 'How well gateways were heard, by hour of reception, for the data-quality page.';
+
 GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest, hanlu_alerts, hanlu_trace, hanlu_registry;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO hanlu_ingest;
 REVOKE UPDATE, DELETE ON telemetry.reading, telemetry.arrival, telemetry.loss FROM hanlu_ingest;
 -- A view is written with its owner's rights: through one, what is taken away above would be possible after all.
 REVOKE INSERT, UPDATE, DELETE ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
-telemetry.loss_by_reason
+telemetry.loss_by_reason, telemetry.gateway_hour_v
 FROM hanlu_ingest;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
-telemetry.loss_by_reason
+telemetry.loss_by_reason, telemetry.gateway_hour_v
 TO hanlu_alerts, hanlu_trace, hanlu_registry;
