@@ -255,7 +255,7 @@ FROM (
     SELECT
         gateway_id, received_at, lane, stored, duplicate, lost, dead,
         CASE WHEN lane = 'live' AND NOT replayed AND cardinality(observed_ms) > 0
-            THEN extract(epoch FROM received_at)::double precision - observed_ms[cardinality(observed_ms)] / 1000.0
+            THEN (extract(epoch FROM received_at) * 1000 - observed_ms[cardinality(observed_ms)])::double precision / 1000
         END AS late_s
     FROM telemetry.arrival
     WHERE (txid, arrival_id) > (%(txid)s::xid8, %(arrival_id)s::bigint)
