@@ -14,7 +14,9 @@ from hanlu.gateway.driver.mapping import DriverConfig
 
 __all__ = ["KINDS", "AnyDriver", "config_class"]
 
-KINDS: Final[dict[str, str]] = {}
+KINDS: Final[dict[str, str]] = {
+    "modbus": "modbus:ModbusConfig",
+}
 """Kind to the class of its configuration, `module:Class`, modules below hanlu.gateway.driver."""
 
 
