@@ -133,7 +133,7 @@ def _client(config: LinkConfig) -> Any:
     from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
     parts = urlsplit(config.url)
-    common = {"timeout": config.timeout_s, "retries": _REPETITIONS}
+    common: dict[str, Any] = {"timeout": config.timeout_s, "retries": _REPETITIONS}
     if parts.scheme == "serial":
         return ModbusSerialClient(
             parts.path,

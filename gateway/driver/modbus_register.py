@@ -183,10 +183,8 @@ def evaluate(register: Register, words: Words) -> Value | Absent:
 def _number(register: Register, words: list[int]) -> float:
     if register.type is Type.BIT:
         return float(bool(words[0]))
-    if register.word_order == "little":
-        words = words[::-1]
-    order: Literal["big", "little"] = register.byte_order
-    data = b"".join(word.to_bytes(2, order) for word in words)
+    ordered = reversed(words) if register.word_order == "little" else words
+    data = b"".join(word.to_bytes(2, register.byte_order) for word in ordered)
     (number,) = struct.unpack(_FORMATS[register.type], data)
     if register.type is Type.BITS:
         lowest = (register.mask & -register.mask).bit_length() - 1
