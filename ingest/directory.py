@@ -15,6 +15,7 @@ from typing import Final
 
 from hanlu.core.clock import Clock
 from hanlu.core.limits import PHYSICAL_RANGE
+from hanlu.core.senml import is_name
 from hanlu.db.pool import Connection, translated
 from hanlu.db.queries import load_queries
 
@@ -67,7 +68,7 @@ class Gateway:
         partition: the one partition it may publish to.
         accepts_unsigned: whether bare SenML is taken from it.
         keys: by key id.
-        channels: by `device/metric`.
+        channels: by `device/metric`, SenML names all of them.
     """
 
     gateway_id: int
@@ -112,7 +113,8 @@ def read_snapshot(connection: Connection) -> Snapshot:
             keys.setdefault(gateway_id, {})[kid] = Key(public, valid_from_ms, revoked_ms)
         channels: dict[int, dict[str, Channel]] = {}
         for gateway_id, name, channel_id, unit in connection.execute(queries["list_channels"]):
-            channels.setdefault(gateway_id, {})[name] = Channel.of(channel_id, unit)
+            if is_name(name):  # under another no reading can come (hanlu.core.senml)
+                channels.setdefault(gateway_id, {})[name] = Channel.of(channel_id, unit)
         rows = connection.execute(queries["list_gateways"]).fetchall()
     return Snapshot.of(
         *(

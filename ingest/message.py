@@ -72,6 +72,7 @@ class Accepted(NamedTuple):
         channel_ids: of the good readings, in their order.
         observed_ms: parallel, Unix milliseconds UTC.
         values: parallel, finite.
+        qualities: parallel, as the edge judged (hanlu.core.reading.Quality); None when all are good.
         dead: what was refused of it, one entry a reason.
         loss: readings declared lost.
         birth: what the gateway says of itself.
@@ -89,6 +90,7 @@ class Accepted(NamedTuple):
     channel_ids: list[int]
     observed_ms: list[int]
     values: list[float]
+    qualities: list[int] | None = None
     dead: tuple[Dead, ...] = ()
     loss: Loss | None = None
     birth: Birth | None = None

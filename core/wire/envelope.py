@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 import cbor2
@@ -25,6 +26,11 @@ from hanlu.core.rejected import Reason, Rejected
 __all__ = ["ContentType", "Envelope", "Header", "digest", "key_id", "open_envelope", "public_bytes", "seal", "verify"]
 
 _COSE_SIGN1_TAG: Final = 18
+_FRAME_BYTES: Final = 3
+"""Tag, head of the array and empty unprotected map, one byte each."""
+_SIGNED_BEGIN: Final = b"\x84\x6aSignature1"
+"""Head of an array of four, and its first element, the context string."""
+_KEYS_KEPT: Final = 100_000
 _ALG, _CONTENT_TYPE, _KID = 1, 3, 4
 _EDDSA: Final = -8
 _EPOCH, _SEQ, _PREV, _COUNT, _PRODUCED, _REPLAYED = -70001, -70002, -70003, -70004, -70005, -70006
@@ -126,12 +132,14 @@ def open_envelope(raw: bytes) -> Envelope | Rejected:
         parts = message.value if tagged else None
         if not (isinstance(parts, list | tuple) and len(parts) == 4):
             return Rejected(Reason.MALFORMED, "not a COSE_Sign1 message")
-        protected, _, payload, signature = parts
-        if not all(isinstance(part, bytes) for part in (protected, payload, signature)):
+        protected, unprotected, payload, signature = parts
+        if not (type(protected) is type(payload) is type(signature) is bytes):
             return Rejected(Reason.MALFORMED, "COSE_Sign1 parts are not byte strings")
-        if _framed(protected, payload, signature) != raw:
+        shortest = _FRAME_BYTES + sum(len(_head(len(part))) + len(part) for part in (protected, payload, signature))
+        if len(raw) != shortest or type(unprotected) is not dict or unprotected:
             # One message has one form, so that its digest, which the chain and redelivery go by, cannot be changed
-            # without breaking the signature: nothing in the unprotected header, nothing behind the message.
+            # without breaking the signature: nothing in the unprotected header, nothing behind the message. Every
+            # piece has but one encoding as short as its shortest, so the length proves the form.
             return Rejected(
                 Reason.MALFORMED, "not the shortest form of a COSE_Sign1 message with an empty unprotected map"
             )
@@ -146,9 +154,7 @@ def open_envelope(raw: bytes) -> Envelope | Rejected:
 def verify(envelope: Envelope, public: bytes) -> bool:
     """Tell whether the 32-byte Ed25519 key `public` signed this envelope."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(
-            envelope.signature, _to_be_signed(envelope.protected, envelope.payload)
-        )
+        _public_key(public).verify(envelope.signature, _to_be_signed(envelope.protected, envelope.payload))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -159,7 +165,24 @@ def _framed(protected: bytes, payload: bytes, signature: bytes) -> bytes:
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
-    return cbor2.dumps(["Signature1", protected, b"", payload])
+    """Return the Sig_structure (RFC 9052 4.4) with an empty external_aad."""
+    return b"".join((_SIGNED_BEGIN, _head(len(protected)), protected, b"\x40", _head(len(payload)), payload))
+
+
+def _head(length: int) -> bytes:
+    """Return the shortest head of a byte string (RFC 8949 3.1, major type 2)."""
+    if length < 24:
+        return bytes((0x40 | length,))
+    if length < 1 << 8:
+        return bytes((0x58, length))
+    if length < 1 << 16:
+        return b"\x59" + length.to_bytes(2)
+    return b"\x5a" + length.to_bytes(4)
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def _header(fields: Any) -> Header | Rejected:

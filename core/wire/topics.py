@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from hanlu.core.limits import CODE_PATTERN, PARTITIONS
 from hanlu.core.rejected import Reason, Rejected
@@ -29,9 +30,14 @@ class Lane(StrEnum):
     @property
     def upward(self) -> bool:
         """Tell whether gateways publish it."""
-        return self not in {Lane.RECEIPT, Lane.COMMAND}
+        return self not in _DOWNWARD
 
 
+_DOWNWARD = (Lane.RECEIPT, Lane.COMMAND)
+_LONGEST = 80
+"""Characters; a longer topic is none of ours."""
+_TOPICS_KEPT = 20_000
+"""Topics whose parsing is remembered: the same few come again and again."""
 _LANES = frozenset(lane.value for lane in Lane)
 _TOPIC = re.compile(rf"hanlu/1/(\d\d)/({CODE_PATTERN})/([a-z]+)")
 
@@ -64,10 +70,19 @@ class Topic:
 
 def parse_topic(text: str) -> Topic | Rejected:
     """Return the topic in `text`, or why it is none of ours."""
+    return _parsed(text) if len(text) <= _LONGEST else _foreign(text)
+
+
+@lru_cache(maxsize=_TOPICS_KEPT)
+def _parsed(text: str) -> Topic | Rejected:
     match = _TOPIC.fullmatch(text)
     if match is None or int(match[1]) >= PARTITIONS or match[3] not in _LANES:
-        return Rejected(Reason.BAD_TOPIC, f"{text[:120]!r} is not hanlu/1/<00-63>/<gateway>/<lane>")
+        return _foreign(text)
     return Topic(int(match[1]), match[2], Lane(match[3]))
+
+
+def _foreign(text: str) -> Rejected:
+    return Rejected(Reason.BAD_TOPIC, f"{text[:120]!r} is not hanlu/1/<00-63>/<gateway>/<lane>")
 
 
 def subscription(partition: int, lane: Lane | None = None) -> str:
