@@ -28,6 +28,10 @@ class BrokerConfig(_Section):
     password: SecretStr | None = Field(default=None, description="sign-in password; secret")
     tls: bool = Field(default=False, description="speak TLS and check the broker's certificate and name")
     ca_file: Path | None = Field(default=None, description="PEM file of trusted roots; none: the system's")
+    certificate_file: Path | None = Field(
+        default=None, description="PEM certificate of this gateway, for a broker that asks for one"
+    )
+    certificate_key_file: Path | None = Field(default=None, description="PEM key of that certificate")
     keepalive_s: int = Field(default=30, ge=5, le=3_600, description="seconds of silence after which a ping is sent")
     connect_timeout_s: float = Field(default=5.0, gt=0, le=60, description="seconds to wait for a TCP connection")
 

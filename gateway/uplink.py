@@ -261,4 +261,8 @@ def _sign_in(client: mqtt.Client, broker: BrokerConfig) -> None:
         secret = broker.password.get_secret_value() if broker.password is not None else None
         client.username_pw_set(broker.username, secret)
     if broker.tls:
-        client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
+        client.tls_set(
+            ca_certs=str(broker.ca_file) if broker.ca_file else None,
+            certfile=str(broker.certificate_file) if broker.certificate_file else None,
+            keyfile=str(broker.certificate_key_file) if broker.certificate_key_file else None,
+        )

@@ -29,6 +29,10 @@ class BrokerConfig(_Section):
     password: SecretStr | None = Field(default=None, description="sign-in password; secret")
     tls: bool = Field(default=False, description="speak TLS and check the broker's certificate and name")
     ca_file: Path | None = Field(default=None, description="PEM file of trusted roots; none: the system's")
+    certificate_file: Path | None = Field(
+        default=None, description="PEM certificate of the platform, for a broker that asks for one"
+    )
+    certificate_key_file: Path | None = Field(default=None, description="PEM key of that certificate")
     client_id: str = Field(
         default="hanlu-ingest",
         pattern=r"^[0-9A-Za-z-]{1,64}$",

@@ -180,7 +180,11 @@ class Subscriber:
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password.get_secret_value() if broker.password else None)
         if broker.tls:
-            client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
+            client.tls_set(
+                ca_certs=str(broker.ca_file) if broker.ca_file else None,
+                certfile=str(broker.certificate_file) if broker.certificate_file else None,
+                keyfile=str(broker.certificate_key_file) if broker.certificate_key_file else None,
+            )
         client.connect_timeout = broker.connect_timeout_s
         client.max_inflight_messages_set(_IN_FLIGHT)
         client.max_queued_messages_set(2 * _IN_FLIGHT)
