@@ -20,6 +20,7 @@ from hanlu.alerts.alarm_pages import add_alarm_pages
 from hanlu.alerts.config import ConsoleConfig
 from hanlu.alerts.desk import Desk
 from hanlu.alerts.live import Viewer
+from hanlu.alerts.quality_page import add_quality_page
 from hanlu.alerts.read import SPARK_GAP_MS, Read
 from hanlu.alerts.stream import Hub
 from hanlu.alerts.trend import CHART_POINTS, RANGES, Trend, payload, picture, pictures, read_trend
@@ -57,6 +58,7 @@ def router(web: RoomWeb) -> APIRouter:
     _add_overview(routes, web, desk)
     _add_zone(routes, web, desk)
     _add_gateways(routes, web, desk)
+    add_quality_page(routes, web, desk)
     add_alarm_pages(routes, web, desk)
     _add_stream(routes, web, hub)
     return routes

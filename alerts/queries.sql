@@ -436,3 +436,71 @@ LIMIT %(limit)s
 -- name: stream_channels
 -- Whose each channel is and where it stands.
 SELECT channel_id, organisation_path AS path, coalesce(zone, gateway || '~' || device) AS zone FROM registry.channel_v
+
+-- name: console_quality
+-- How well each gateway was heard in the last day and week, what it says of itself, and the weakest of its devices.
+-- A minute counts as heard when a message was received in it; minutes before its first word are not expected.
+SELECT
+    g.code, s.code AS site, s.name_zh AS site_zh, s.name_en AS site_en, k.online, coalesce(k.replay, false) AS replay,
+    coalesce(h.day_heard, 0)::integer AS day_heard, coalesce(h.week_heard, 0)::integer AS week_heard,
+    (extract(epoch FROM f.first_at) * 1000)::bigint AS first_ms,
+    coalesce(h.messages, 0)::bigint AS messages, coalesce(h.backlog_messages, 0)::bigint AS backlog_messages,
+    coalesce(h.stored, 0)::bigint AS stored, coalesce(h.duplicate, 0)::bigint AS duplicate,
+    coalesce(h.lost, 0)::bigint AS lost, coalesce(h.dead, 0)::bigint AS dead,
+    coalesce(h.live_messages, 0)::bigint AS live_messages, coalesce(h.late_1s, 0)::bigint AS late_1s,
+    coalesce(h.late_5s, 0)::bigint AS late_5s, coalesce(h.late_30s, 0)::bigint AS late_30s,
+    coalesce(h.late_5min, 0)::bigint AS late_5min, h.late_most_s,
+    coalesce(holes.messages, 0)::bigint AS gap_messages,
+    (extract(epoch FROM holes.since) * 1000)::bigint AS gap_since_ms,
+    own.clock_offset_s, own.spool_used, own.battery, own.battery_device, own.rssi, own.rssi_device
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+LEFT JOIN LATERAL (
+    SELECT
+        sum(bit_count(q.minutes_heard::bit(64))) FILTER (WHERE q.hour_at >= %(day_from)s) AS day_heard,
+        sum(bit_count(q.minutes_heard::bit(64))) AS week_heard,
+        sum(q.messages) FILTER (WHERE q.hour_at >= %(day_from)s) AS messages,
+        sum(q.backlog_messages) FILTER (WHERE q.hour_at >= %(day_from)s) AS backlog_messages,
+        sum(q.stored) FILTER (WHERE q.hour_at >= %(day_from)s) AS stored,
+        sum(q.duplicate) FILTER (WHERE q.hour_at >= %(day_from)s) AS duplicate,
+        sum(q.lost) FILTER (WHERE q.hour_at >= %(day_from)s) AS lost,
+        sum(q.dead) FILTER (WHERE q.hour_at >= %(day_from)s) AS dead,
+        sum(q.live_messages) FILTER (WHERE q.hour_at >= %(day_from)s) AS live_messages,
+        sum(q.late_1s) FILTER (WHERE q.hour_at >= %(day_from)s) AS late_1s,
+        sum(q.late_5s) FILTER (WHERE q.hour_at >= %(day_from)s) AS late_5s,
+        sum(q.late_30s) FILTER (WHERE q.hour_at >= %(day_from)s) AS late_30s,
+        sum(q.late_5min) FILTER (WHERE q.hour_at >= %(day_from)s) AS late_5min,
+        max(q.late_most_s) FILTER (WHERE q.hour_at >= %(day_from)s) AS late_most_s
+    FROM telemetry.gateway_hour_v AS q
+    WHERE q.gateway_id = g.gateway_id AND q.hour_at >= %(week_from)s
+) AS h ON true
+LEFT JOIN LATERAL (
+    SELECT q.hour_at + log(2, (q.minutes_heard & -q.minutes_heard)::numeric)::integer * INTERVAL '1 minute' AS first_at
+    FROM telemetry.gateway_hour_v AS q
+    WHERE q.gateway_id = g.gateway_id AND q.minutes_heard > 0
+    ORDER BY q.hour_at
+    LIMIT 1
+) AS f ON true
+LEFT JOIN (
+    SELECT gateway_id, sum(to_seq - from_seq + 1) AS messages, min(since) AS since
+    FROM telemetry.gap_v
+    GROUP BY gateway_id
+) AS holes USING (gateway_id)
+LEFT JOIN LATERAL (
+    SELECT
+        max(l.value) FILTER (WHERE d.code = 'gateway' AND c.metric = 'clock_offset') AS clock_offset_s,
+        max(l.value) FILTER (WHERE d.code = 'gateway' AND c.metric = 'spool_used') AS spool_used,
+        min(l.value) FILTER (WHERE c.metric = 'battery' AND c.unit = '%%EL') AS battery,
+        (array_agg(d.code ORDER BY l.value) FILTER (WHERE c.metric = 'battery' AND c.unit = '%%EL'))[1] AS battery_device,
+        min(l.value) FILTER (WHERE c.metric = 'rssi') AS rssi,
+        (array_agg(d.code ORDER BY l.value) FILTER (WHERE c.metric = 'rssi'))[1] AS rssi_device
+    FROM registry.device AS d
+    JOIN registry.channel AS c USING (device_id)
+    JOIN telemetry.latest_v AS l USING (channel_id)
+    WHERE d.gateway_id = g.gateway_id AND c.metric IN ('clock_offset', 'spool_used', 'battery', 'rssi')
+) AS own ON true
+WHERE starts_with(o.path, %(scope)s)
+ORDER BY (holes.messages IS NOT NULL) DESC, k.online NULLS FIRST, h.day_heard NULLS FIRST, s.code, g.code
+LIMIT %(limit)s OFFSET %(offset)s

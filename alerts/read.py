@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import class_row, dict_row
 
+from hanlu.alerts.quality import GatewayQuality, Window
 from hanlu.alerts.views import (
     Alarm,
     ChannelNow,
@@ -80,6 +81,13 @@ class Read:
     def gateways(self, limit: int, offset: int = 0) -> list[Gateway]:
         """Return `limit` gateways after the first `offset`, those without a link first."""
         return self._all(Gateway, "console_gateways", limit=limit, offset=offset)
+
+    def quality(self, window: Window, limit: int, offset: int = 0) -> list[GatewayQuality]:
+        """Return how good the data of `limit` gateways is, those with missing messages first."""
+        return self._all(
+            GatewayQuality, "console_quality",
+            day_from=window.day_from, week_from=window.week_from, limit=limit, offset=offset,
+        )  # fmt: skip
 
     def losses(self) -> list[Losses]:
         """Return declared losses by gateway and reason."""

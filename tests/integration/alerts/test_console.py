@@ -148,7 +148,14 @@ def test_what_lies_outside_the_subtree_is_not_there(client: TestClient, console:
 
 def test_inspector_may_not_see_the_console(client: TestClient, console: Site) -> None:
     console.person = operator(roles=frozenset({Role.INSPECTOR}))
-    for path in ("/console", "/console/alarms", "/console/gateways", "/console/zone/yanling-frozen", "/console/stream"):
+    for path in (
+        "/console",
+        "/console/alarms",
+        "/console/gateways",
+        "/console/quality",
+        "/console/zone/yanling-frozen",
+        "/console/stream",
+    ):
         text(client, path, 403)
 
 
@@ -292,6 +299,25 @@ def test_gateways_page_shows_the_account_losses_and_dead_letters(
     assert "who is this" not in page  # of no known gateway: for those who see the whole tree
     console.person = operator("/1/")
     assert "who is this" in text(client, "/console/gateways")
+
+
+def test_quality_page_shows_uptime_lateness_and_what_is_missing(warm: County, client: TestClient) -> None:
+    warm.query(
+        "INSERT INTO telemetry.gateway_hour SELECT gateway_id, date_trunc('hour', now()) - n * INTERVAL '1 hour',"
+        " (1::bigint << 30) - 1, 60, 0, 900, 100, 3, 0, 60, 0, 60, 60, 60, 4.0"
+        " FROM registry.gateway, generate_series(1, 30) AS n WHERE code = 'gw-yanling'"
+    )
+    page = text(client, "/console/quality?lang=en")
+    row = re.search(r"<b>gw-yanling</b>.*?</tr>", page, re.DOTALL)
+    assert row is not None
+    shares = [float(each) for each in re.findall(r"([0-9.]+)\u202f%", row[0])]
+    day, week, duplicates = shares[:3]
+    assert 47 < day < 51  # half of each hour, and nothing in the one under way
+    assert 47 < week < 51
+    assert duplicates == 10.0
+    assert ">5 s<" in row[0]
+    assert "72 / 0" in row[0]  # 24 hours with three lost readings each
+    assert "check" in row[0]
 
 
 def test_county_without_anything_says_so(county: County, console: Site) -> None:

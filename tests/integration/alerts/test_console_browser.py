@@ -146,6 +146,7 @@ def test_pages_fit_the_screen_and_pictures_are_kept(site: Site, open_page: OpenP
             ("zone", "/console/zone/yanling-frozen?range=6h"),
             ("alarms", "/console/alarms?state=all"),
             ("gateways", "/console/gateways"),
+            ("quality", "/console/quality"),
         ):
             page.goto(address + path)
             page.wait_for_selector('#live[data-state="on"]')
