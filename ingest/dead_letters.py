@@ -16,7 +16,7 @@ from hanlu.ingest.arrivals import Settled
 from hanlu.ingest.binary import Int8s, Texts
 from hanlu.ingest.message import Accepted, Dead, Refused
 
-__all__ = ["keep_dead_letters", "keep_losses", "repeated_losses"]
+__all__ = ["keep_dead_letters", "keep_losses", "repeated_losses", "storable"]
 
 _TOPIC_LENGTH: Final = 200
 """Characters kept of a topic: ours are below 70, and a foreign one must not outgrow the index over it."""
@@ -121,12 +121,13 @@ def _letter(topic: str, gateway: str | None, dead: Dead, received_ms: int, body:
     return {
         "arrival_id": None,
         "received_ms": received_ms,
-        "topic": _storable(topic)[:_TOPIC_LENGTH],
+        "topic": storable(topic)[:_TOPIC_LENGTH],
         "gateway": gateway,
         "reason": dead.reason,
-        "detail": _storable(dead.detail),
+        "detail": storable(dead.detail),
         "reading_count": dead.reading_count,
         "body": body,
+        "places": None if dead.places is None else list(dead.places),
         "times": 1,
     }
 
@@ -140,10 +141,12 @@ def _add(letters: dict[_Key, dict[str, Any]], letter: dict[str, Any]) -> None:
     if letter["arrival_id"] is not None and letter["arrival_id"] == known["arrival_id"]:
         known["reading_count"] += letter["reading_count"]
         known["detail"] = f"{known['detail']}; {letter['detail']}"
+        if letter["places"] is not None:
+            known["places"] = sorted([*(known["places"] or ()), *letter["places"]])
     else:
         known["times"] += 1
 
 
-def _storable(text: str) -> str:
-    """Return the text without what PostgreSQL's UTF-8 cannot hold."""
+def storable(text: str) -> str:
+    """Return the text with other signs for what PostgreSQL's UTF-8 cannot hold."""
     return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()

@@ -122,15 +122,27 @@ VALUES (
 );
 
 -- name: keep_dead_letter
--- What could not be taken, with its bytes; the same bytes for the same reason only count up.
+-- What could not be taken, with its bytes; the same bytes for the same reason only count up. A letter that was resolved
+-- is open again, as it comes now.
 INSERT INTO telemetry.dead_letter AS d (
-    arrival_id, received_at, topic, gateway, reason, detail, reading_count, body, body_sha256, times
+    arrival_id, received_at, topic, gateway, reason, detail, reading_count, body, body_sha256, times, places
 )
 VALUES (
     %(arrival_id)s, 'epoch'::timestamptz + %(received_ms)s::bigint * INTERVAL '1 millisecond', %(topic)s, %(gateway)s,
-    %(reason)s, %(detail)s, %(reading_count)s, %(body)s, %(body_sha256)s, %(times)s
+    %(reason)s, %(detail)s, %(reading_count)s, %(body)s, %(body_sha256)s, %(times)s, %(places)s::integer[]
 )
-ON CONFLICT (topic, reason, body_sha256) DO UPDATE SET times = d.times + excluded.times;
+ON CONFLICT (topic, reason, body_sha256) DO UPDATE SET
+    times = d.times + excluded.times,
+    arrival_id = CASE WHEN d.resolved_at IS NULL THEN d.arrival_id ELSE excluded.arrival_id END,
+    received_at = CASE WHEN d.resolved_at IS NULL THEN d.received_at ELSE excluded.received_at END,
+    detail = CASE WHEN d.resolved_at IS NULL THEN d.detail ELSE excluded.detail END,
+    reading_count = CASE WHEN d.resolved_at IS NULL THEN d.reading_count ELSE excluded.reading_count END,
+    places = CASE WHEN d.resolved_at IS NULL THEN d.places ELSE excluded.places END,
+    noted_at = CASE WHEN d.resolved_at IS NULL THEN d.noted_at END,
+    body = CASE WHEN d.resolved_at IS NULL THEN d.body ELSE excluded.body END,
+    dropped_at = CASE WHEN d.resolved_at IS NULL THEN d.dropped_at END,
+    resolved_at = NULL,
+    outcome = NULL;
 
 -- name: settle_spools
 -- What a batch adds to the accounts of these spools.
@@ -288,3 +300,179 @@ WHERE name = 'quality';
 -- Figures older than anybody asks for.
 DELETE FROM telemetry.gateway_hour
 WHERE hour_at < now() - %(days)s::integer * INTERVAL '1 day';
+
+-- name: lock_letter
+-- One open dead letter, locked until the transaction ends; no row when it is resolved or somebody else works on it.
+SELECT
+    d.dead_letter_id, (extract(epoch FROM d.received_at) * 1000)::bigint AS received_ms, d.topic, d.gateway, d.reason,
+    d.detail, d.reading_count, d.body, d.body_sha256 AS digest, d.times::integer AS times, d.places, d.attempts,
+    d.noted_at IS NOT NULL AS noted, d.dropped_at IS NOT NULL AS dropped, d.arrival_id, a.gateway_id, a.epoch,
+    coalesce(a.evidence, 0) AS evidence, coalesce(a.reading_count, 0) AS arrived_count
+FROM telemetry.dead_letter AS d
+LEFT JOIN telemetry.arrival AS a USING (arrival_id)
+WHERE d.dead_letter_id = %(dead_letter_id)s AND d.resolved_at IS NULL
+FOR UPDATE OF d SKIP LOCKED;
+
+-- name: new_letters
+-- Dead letters the keeper has not looked at, the oldest first.
+SELECT dead_letter_id FROM telemetry.dead_letter WHERE noted_at IS NULL ORDER BY dead_letter_id LIMIT %(most)s;
+
+-- name: note_letter
+-- The keeper has listed what the letter waits for.
+UPDATE telemetry.dead_letter SET noted_at = now() WHERE dead_letter_id = %(dead_letter_id)s;
+
+-- name: waiting_gateways
+-- Gateways with open letters whose cause the registry may mend.
+SELECT DISTINCT gateway
+FROM telemetry.dead_letter_count
+WHERE open_letters > 0 AND gateway <> '' AND reason = ANY(%(reasons)s::text[]);
+
+-- name: waiting_letters
+-- A gateway's open letters of these reasons after one of them, in order.
+SELECT dead_letter_id
+FROM telemetry.dead_letter
+WHERE gateway = %(gateway)s AND reason = ANY(%(reasons)s::text[]) AND resolved_at IS NULL
+    AND dead_letter_id > %(after)s AND dropped_at IS NULL
+ORDER BY dead_letter_id
+LIMIT %(most)s;
+
+-- name: resolve_letter
+-- The letter has come to its end; the row stays.
+UPDATE telemetry.dead_letter
+SET resolved_at = now(), tried_at = now(), noted_at = coalesce(noted_at, now()), outcome = %(outcome)s,
+    attempts = attempts + %(changed)s::integer
+WHERE dead_letter_id = %(dead_letter_id)s;
+
+-- name: keep_letter_open
+-- What is still refused of a letter after a try.
+UPDATE telemetry.dead_letter
+SET tried_at = now(), detail = %(detail)s, reading_count = %(reading_count)s, places = %(places)s::integer[],
+    attempts = attempts + %(changed)s::integer
+WHERE dead_letter_id = %(dead_letter_id)s;
+
+-- name: rename_letter
+-- The letter is refused for another reason now; no row when there is one of these bytes for that reason already.
+UPDATE telemetry.dead_letter AS d
+SET reason = %(reason)s, detail = %(detail)s, tried_at = now()
+WHERE d.dead_letter_id = %(dead_letter_id)s AND NOT EXISTS (
+    SELECT FROM telemetry.dead_letter AS o
+    WHERE o.topic = d.topic AND o.reason = %(reason)s AND o.body_sha256 = d.body_sha256
+)
+RETURNING dead_letter_id;
+
+-- name: add_to_letter
+-- Records of a message that are refused for another reason than before: they join the letter of that reason.
+INSERT INTO telemetry.dead_letter AS d (
+    arrival_id, received_at, topic, gateway, reason, detail, reading_count, body, body_sha256, places
+)
+VALUES (
+    %(arrival_id)s, 'epoch'::timestamptz + %(received_ms)s::bigint * INTERVAL '1 millisecond', %(topic)s, %(gateway)s,
+    %(reason)s, %(detail)s, %(reading_count)s, %(body)s, %(digest)s, %(places)s::integer[]
+)
+ON CONFLICT (topic, reason, body_sha256) DO UPDATE
+SET
+    reading_count = CASE WHEN d.resolved_at IS NULL THEN d.reading_count ELSE 0 END + excluded.reading_count,
+    places = CASE
+        WHEN d.resolved_at IS NOT NULL THEN excluded.places
+        WHEN d.places IS NULL AND d.reading_count > 0 THEN NULL
+        ELSE (SELECT array_agg(p ORDER BY p) FROM unnest(d.places || excluded.places) AS u (p))
+    END,
+    detail = CASE WHEN d.resolved_at IS NULL THEN d.detail || '; ' || excluded.detail ELSE excluded.detail END,
+    body = excluded.body, dropped_at = NULL, resolved_at = NULL, outcome = NULL;
+
+-- name: has_arrived
+-- Whether these very bytes are on record as a message, by their place in the spool or by their digest.
+SELECT EXISTS (
+    SELECT FROM telemetry.arrival
+    WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s AND seq = %(seq)s AND digest = %(digest)s
+        AND epoch IS NOT NULL
+) OR EXISTS (
+    SELECT FROM telemetry.arrival
+    WHERE gateway_id = %(gateway_id)s AND digest = %(digest)s AND epoch IS NULL
+);
+
+-- name: record_replay
+-- An attempt that changed something, once: the key refuses a second one.
+INSERT INTO telemetry.replay (
+    dead_letter_id, attempt, done_by, gateway_id, epoch, arrival_id, stored, duplicate, lost, revived
+)
+VALUES (
+    %(dead_letter_id)s, %(attempt)s, %(done_by)s, %(gateway_id)s, %(epoch)s, %(arrival_id)s, %(stored)s,
+    %(duplicate)s, %(lost)s, %(revived)s
+);
+
+-- name: revive_account
+-- Readings move from the dead to what became of them; the sum stays.
+UPDATE telemetry.gateway_epoch
+SET
+    stored = stored + %(stored)s, duplicate = duplicate + %(duplicate)s, lost = lost + %(lost)s,
+    dead = dead - %(revived)s
+WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s AND dead >= %(revived)s;
+
+-- name: add_waiting
+-- Readings that wait for channels to be approved; a gateway lists so many names and no more.
+INSERT INTO telemetry.unapproved AS u (gateway_id, name, unit, first_seen, last_seen, readings_waiting)
+SELECT
+    %(gateway_id)s, n.name, n.unit, m.at, m.at, n.readings
+FROM unnest(%(names)s::text[], %(units)s::text[], %(counts)s::bigint[]) AS n (name, unit, readings),
+    (SELECT 'epoch'::timestamptz + %(received_ms)s::bigint * INTERVAL '1 millisecond' AS at) AS m
+WHERE EXISTS (SELECT FROM telemetry.unapproved AS k WHERE k.gateway_id = %(gateway_id)s AND k.name = n.name)
+    OR (SELECT count(*) FROM telemetry.unapproved AS k WHERE k.gateway_id = %(gateway_id)s) < %(most)s
+ORDER BY n.name
+ON CONFLICT (gateway_id, name) DO UPDATE
+SET
+    unit = excluded.unit,
+    first_seen = least(u.first_seen, excluded.first_seen),
+    last_seen = greatest(u.last_seen, excluded.last_seen),
+    readings_waiting = u.readings_waiting + excluded.readings_waiting;
+
+-- name: take_waiting
+-- Readings that wait no longer.
+UPDATE telemetry.unapproved AS u
+SET readings_waiting = greatest(0, u.readings_waiting - n.readings)
+FROM unnest(%(names)s::text[], %(counts)s::bigint[]) AS n (name, readings)
+WHERE u.gateway_id = %(gateway_id)s AND u.name = n.name;
+
+-- name: new_births
+-- Births that have not been held against the registry.
+SELECT l.gateway_id, l.birth -> 'channels', md5(l.birth::text)
+FROM telemetry.gateway_link AS l
+LEFT JOIN telemetry.birth_noted AS n USING (gateway_id)
+WHERE l.birth IS NOT NULL AND (n.birth_md5 IS NULL OR n.birth_md5 <> md5(l.birth::text))
+ORDER BY l.gateway_id
+LIMIT %(most)s;
+
+-- name: note_birth
+-- A birth has been held against the registry.
+INSERT INTO telemetry.birth_noted (gateway_id, birth_md5)
+VALUES (%(gateway_id)s, %(birth_md5)s)
+ON CONFLICT (gateway_id) DO UPDATE SET birth_md5 = excluded.birth_md5, at = now();
+
+-- name: add_announced
+-- Channels of a birth that the registry does not know; those of an earlier birth are announced no longer.
+WITH gone AS (
+    UPDATE telemetry.unapproved
+    SET announced = false
+    WHERE gateway_id = %(gateway_id)s AND announced AND name <> ALL(%(names)s::text[])
+)
+INSERT INTO telemetry.unapproved AS u (gateway_id, name, unit, period_s, first_seen, last_seen, announced)
+SELECT %(gateway_id)s, n.name, n.unit, n.period_s, now(), now(), true
+FROM unnest(%(names)s::text[], %(units)s::text[], %(periods)s::double precision[]) AS n (name, unit, period_s)
+WHERE EXISTS (SELECT FROM telemetry.unapproved AS k WHERE k.gateway_id = %(gateway_id)s AND k.name = n.name)
+    OR (SELECT count(*) FROM telemetry.unapproved AS k WHERE k.gateway_id = %(gateway_id)s) < %(most)s
+ORDER BY n.name
+ON CONFLICT (gateway_id, name) DO UPDATE
+SET unit = excluded.unit, period_s = excluded.period_s, last_seen = excluded.last_seen, announced = true;
+
+-- name: forget_approved
+-- Names that wait for nothing any more: approved and nothing held back, or neither announced nor waited for.
+DELETE FROM telemetry.unapproved AS u
+WHERE u.readings_waiting = 0 AND (
+    NOT u.announced OR EXISTS (
+        SELECT FROM registry.device AS d
+        JOIN registry.channel AS c USING (device_id)
+        WHERE d.gateway_id = u.gateway_id
+            AND d.code = split_part(u.name, '/', 1)
+            AND c.metric = substr(u.name, strpos(u.name, '/') + 1)
+    )
+);

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import psycopg
 
@@ -59,6 +59,9 @@ class Committed:
 
 class Writer:
     """Owns one connection; opens it when first needed and again after it broke. Not for several threads."""
+
+    hears: ClassVar[bool] = True
+    """What is committed comes from gateways that are connected now."""
 
     def __init__(self, database_url: str) -> None:
         """Remember where to connect to.
@@ -153,7 +156,8 @@ class Writer:
         keep_dead_letters(connection, queries, settled, arrival_ids, refused)
         keep_losses(connection, queries, settled, arrival_ids)
         keep_latest(connection, queries, settled)
-        keep_links(connection, queries, outcomes)
+        if self.hears:
+            keep_links(connection, queries, outcomes)
         # Every spool in the batch, a fork's too: its receipt tells the gateway that its numbers are taken.
         repeated = {spool: judged.repeated[spool] for spool in accounts}
         after = settle_accounts(connection, queries, accounts, _tallies(settled, repeated))
