@@ -15,7 +15,10 @@ from hanlu.gateway.driver.mapping import DriverConfig
 __all__ = ["KINDS", "AnyDriver", "config_class"]
 
 KINDS: Final[dict[str, str]] = {
+    "csv_folder": "csv_folder:CsvFolderConfig",
+    "http_push": "http_push:HttpPushConfig",
     "modbus": "modbus:ModbusConfig",
+    "mqtt_senml": "mqtt_senml:MqttSenmlConfig",
 }
 """Kind to the class of its configuration, `module:Class`, modules below hanlu.gateway.driver."""
 

@@ -1,7 +1,7 @@
 """One connection to the devices' broker; in the drivers, the only file that knows the MQTT client.
 
-A new client for each connection: packet ids and the client's own memory end with it. Signing in is MQTT 3.1.1 with a
-kept session (clean_session false) and acknowledgement by hand.
+A new client for each connection: packet ids and the client's own memory end with it. It speaks MQTT 3.1.1 and
+acknowledges by hand.
 Source: MQTT 3.1.1, 3.1.2.4 (session state), 3.2.2.2 (session present), 4.3.2 (QoS 1).
 """
 
@@ -85,6 +85,8 @@ class Link:
         arrived: Callable[[Delivery], None],
         wake: socket.socket,
         clock: Clock,
+        *,
+        keep_session: bool,
     ) -> None:
         """Prepare; nothing is connected before `open`.
 
@@ -95,7 +97,9 @@ class Link:
             arrived: called during `turn` for every message.
             wake: a socket that ends a turn's sleep when something comes on it.
             clock: gives the time of reception.
+            keep_session: whether the broker shall keep messages for us between connections.
         """
+        self._keep_session = keep_session
         self._broker, self._client_id, self._filters = broker, broker.client_id or client_id, filters
         self._arrived, self._wake, self._clock = arrived, wake, clock
         self._selector = selectors.DefaultSelector()
@@ -144,7 +148,7 @@ class Link:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
-            clean_session=False,
+            clean_session=not self._keep_session,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
         )

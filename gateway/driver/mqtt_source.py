@@ -54,11 +54,6 @@ class _Taken:
     delivery: Delivery | None
     answers: tuple[Publication, ...]
 
-    @property
-    def is_ours_alone(self) -> bool:
-        """Tell whether the broker will not deliver it again."""
-        return self.delivery is None or self.delivery.qos == 0
-
 
 class MqttSource:
     """A driver made of a dialogue and a broker. Satisfies `driver.contract.Driver`."""
@@ -74,6 +69,7 @@ class MqttSource:
         *,
         channels: tuple[BirthChannel, ...] = (),
         retained: bool = False,
+        keep_session: bool = True,
     ) -> None:
         """Prepare; nothing is connected before `run`.
 
@@ -86,9 +82,11 @@ class MqttSource:
             clock: gives the time of reception.
             channels: for the birth.
             retained: whether retained messages are taken.
+            keep_session: whether the broker keeps messages while we are away; some protocols forbid it.
         """
         self._name, self._broker, self._filters, self._dialogue = name, broker, tuple(filters), dialogue
         self._intake, self._clock, self._channels, self._retained = intake, clock, channels, retained
+        self._keep_session = keep_session
         self._stop = threading.Event()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_write.setblocking(False)
@@ -150,7 +148,15 @@ class MqttSource:
 
     def _converse(self) -> None:
         """Hold one connection from the first byte to the last."""
-        link = Link(self._broker, f"hanlu-{self._name}", self._filters, self._arrived, self._wake_read, self._clock)
+        link = Link(
+            self._broker,
+            f"hanlu-{self._name}",
+            self._filters,
+            self._arrived,
+            self._wake_read,
+            self._clock,
+            keep_session=self._keep_session,
+        )
         try:
             if not link.open(self._stop, self._dialogue.will(self._clock.now_ms())):
                 return
@@ -185,9 +191,10 @@ class MqttSource:
 
     def _forget(self) -> None:
         """Drop what the broker will deliver again."""
-        self._inbox = deque(each for each in self._inbox if each.qos == 0)
-        self._held = sum(each.size for each in self._inbox)
-        self._offering.keep(lambda taken: taken.is_ours_alone)
+        if self._keep_session:
+            self._inbox = deque(each for each in self._inbox if each.qos == 0)
+            self._held = sum(each.size for each in self._inbox)
+            self._offering.keep(lambda taken: taken.delivery is None or taken.delivery.qos == 0)
 
     def _pause(self) -> float:
         if self._offering:
