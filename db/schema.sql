@@ -18,6 +18,438 @@ CREATE SCHEMA trace;
 
 COMMENT ON SCHEMA trace IS 'What happened to things, and its proof; written only by hanlu_trace.';
 
+CREATE FUNCTION telemetry.china_day(moment timestamp with time zone) RETURNS date
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((moment AT TIME ZONE '08:00:00'::interval))::date AS timezone;
+END;
+
+COMMENT ON FUNCTION telemetry.china_day(moment timestamp with time zone) IS 'The day of China time (UTC+8) a moment falls on.';
+
+CREATE FUNCTION telemetry.china_midnight(day date) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((day)::timestamp without time zone AT TIME ZONE '08:00:00'::interval) AS timezone;
+END;
+
+COMMENT ON FUNCTION telemetry.china_midnight(day date) IS 'The beginning of a day of China time.';
+
+CREATE TABLE registry.channel (
+    channel_id integer NOT NULL,
+    device_id bigint NOT NULL,
+    metric text NOT NULL,
+    unit text NOT NULL,
+    period_s double precision NOT NULL,
+    limit_profile_code text,
+    CONSTRAINT channel_period_s_check CHECK ((period_s > (0)::double precision))
+);
+
+COMMENT ON COLUMN registry.channel.limit_profile_code IS 'Overrides the zone''s profile for this channel; null takes the zone''s.';
+
+CREATE FUNCTION telemetry.chunk_span() RETURNS interval
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (r.rate > (8000)::double precision) THEN '02:00:00'::interval
+             WHEN (r.rate > (3000)::double precision) THEN '04:00:00'::interval
+             WHEN (r.rate > (1500)::double precision) THEN '12:00:00'::interval
+             WHEN (r.rate > (150)::double precision) THEN '1 day'::interval
+             ELSE '7 days'::interval
+         END AS "case"
+    FROM ( SELECT COALESCE(sum(((1)::double precision / channel.period_s)), (0)::double precision) AS rate
+            FROM registry.channel) r;
+END;
+
+COMMENT ON FUNCTION telemetry.chunk_span() IS 'How long a chunk of readings should be for the readings a second that the registered channels promise.';
+
+CREATE FUNCTION telemetry.community_edition() RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((EXISTS ( SELECT
+            FROM pg_extension
+           WHERE (pg_extension.extname = 'timescaledb'::name))) AND (COALESCE(current_setting('timescaledb.license'::text, true), ''::text) = 'timescale'::text));
+END;
+
+COMMENT ON FUNCTION telemetry.community_edition() IS 'Whether the server has TimescaleDB under its own licence, and so compression; the Apache edition says "apache".';
+
+CREATE FUNCTION telemetry.count_dead_letter() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE telemetry.dead_letter_count
+        SET
+            letters = letters - 1,
+            open_letters = open_letters - (OLD.resolved_at IS NULL)::integer,
+            messages = messages - CASE TG_OP WHEN 'UPDATE' THEN OLD.times ELSE 0 END,
+            open_messages = open_messages - CASE WHEN OLD.resolved_at IS NULL THEN OLD.times ELSE 0 END,
+            open_readings = open_readings - CASE WHEN OLD.resolved_at IS NULL THEN OLD.reading_count ELSE 0 END,
+            bytes = bytes - OLD.bytes,
+            dropped = dropped - (OLD.dropped_at IS NOT NULL)::integer,
+            folded = folded + CASE TG_OP WHEN 'DELETE' THEN OLD.times ELSE 0 END
+        WHERE gateway = coalesce(OLD.gateway, '') AND reason = OLD.reason;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO telemetry.dead_letter_count AS c (
+            gateway, reason, letters, open_letters, messages, open_messages, open_readings, bytes, dropped,
+            newest_id, newest_at
+        )
+        VALUES (
+            coalesce(NEW.gateway, ''), NEW.reason, 1,
+            (NEW.resolved_at IS NULL)::integer,
+            NEW.times,
+            CASE WHEN NEW.resolved_at IS NULL THEN NEW.times ELSE 0 END,
+            CASE WHEN NEW.resolved_at IS NULL THEN NEW.reading_count ELSE 0 END,
+            NEW.bytes,
+            (NEW.dropped_at IS NOT NULL)::integer,
+            NEW.dead_letter_id, NEW.received_at
+        )
+        ON CONFLICT (gateway, reason) DO UPDATE SET
+            letters = c.letters + excluded.letters,
+            open_letters = c.open_letters + excluded.open_letters,
+            messages = c.messages + excluded.messages,
+            open_messages = c.open_messages + excluded.open_messages,
+            open_readings = c.open_readings + excluded.open_readings,
+            bytes = c.bytes + excluded.bytes,
+            dropped = c.dropped + excluded.dropped,
+            newest_id = greatest(c.newest_id, excluded.newest_id),
+            newest_at = greatest(c.newest_at, excluded.newest_at);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION telemetry.gap_limit(period_s double precision) RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT make_interval(secs => LEAST(GREATEST(((3)::double precision * period_s), (60)::double precision), (172800)::double precision)) AS make_interval;
+END;
+
+COMMENT ON FUNCTION telemetry.gap_limit(period_s double precision) IS 'Two readings further apart have unknown time between them: three periods of the channel, at least a minute, at most two days.';
+
+CREATE TABLE telemetry.hourly (
+    channel_id integer NOT NULL,
+    hour_at timestamp with time zone NOT NULL,
+    readings integer NOT NULL,
+    uncertain integer NOT NULL,
+    bad integer NOT NULL,
+    covered_s real NOT NULL,
+    "least" double precision,
+    "greatest" double precision,
+    mean double precision,
+    weighted double precision,
+    first_at timestamp with time zone,
+    first_value double precision,
+    last_at timestamp with time zone,
+    last_value double precision
+);
+
+COMMENT ON TABLE telemetry.hourly IS 'What a channel measured in one hour, derived from its readings; written again whenever late readings change it.';
+
+COMMENT ON COLUMN telemetry.hourly.hour_at IS 'Beginning of the hour, which ends before the next one.';
+
+COMMENT ON COLUMN telemetry.hourly.readings IS 'Readings that count: good and uncertain ones. Bad ones are counted in bad and used for nothing.';
+
+COMMENT ON COLUMN telemetry.hourly.uncertain IS 'Those of them that are uncertain.';
+
+COMMENT ON COLUMN telemetry.hourly.covered_s IS 'Seconds of the hour that lie between two readings close enough to know the value in between.';
+
+COMMENT ON COLUMN telemetry.hourly.mean IS 'Sum by number of readings: what a report over samples needs.';
+
+COMMENT ON COLUMN telemetry.hourly.weighted IS 'Integral over the covered time by its length; null where nothing is covered.';
+
+CREATE TABLE telemetry.reading (
+    channel_id integer NOT NULL,
+    observed_at timestamp with time zone NOT NULL,
+    value double precision NOT NULL,
+    quality smallint DEFAULT 0 NOT NULL
+)
+WITH (autovacuum_freeze_min_age='0');
+
+COMMENT ON TABLE telemetry.reading IS 'One value of one channel at one instant; the key makes a reading count once, whatever is delivered twice.';
+
+COMMENT ON COLUMN telemetry.reading.quality IS '0 good, 1 uncertain, 2 bad';
+
+CREATE VIEW telemetry.reading_v AS
+ SELECT channel_id,
+    observed_at,
+    value,
+    quality
+   FROM telemetry.reading;
+
+COMMENT ON VIEW telemetry.reading_v IS 'Readings, for alerts and trace.';
+
+CREATE FUNCTION telemetry.hours_from_readings(channel_ids integer[], hours timestamp with time zone[]) RETURNS SETOF telemetry.hourly
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH point AS (
+          SELECT w.channel_id,
+             w.hour_at,
+             (c.unit = '/'::text) AS stepped,
+             (EXTRACT(epoch FROM telemetry.gap_limit(c.period_s)))::double precision AS gap,
+             (date_part('epoch'::text, r.observed_at) - date_part('epoch'::text, w.hour_at)) AS s,
+             r.observed_at,
+             r.value,
+             r.quality
+            FROM ((UNNEST(hours_from_readings.channel_ids, hours_from_readings.hours) w(channel_id, hour_at)
+              JOIN registry.channel c USING (channel_id))
+              CROSS JOIN LATERAL (( SELECT b.observed_at,
+                     b.value,
+                     b.quality
+                    FROM telemetry.reading_v b
+                   WHERE ((b.channel_id = w.channel_id) AND (b.quality < 2) AND (b.observed_at >= (w.hour_at - telemetry.gap_limit(c.period_s))) AND (b.observed_at < w.hour_at))
+                   ORDER BY b.observed_at DESC
+                  LIMIT 1)
+                 UNION ALL
+                  SELECT i.observed_at,
+                     i.value,
+                     i.quality
+                    FROM telemetry.reading_v i
+                   WHERE ((i.channel_id = w.channel_id) AND (i.observed_at >= w.hour_at) AND (i.observed_at < (w.hour_at + '01:00:00'::interval)))
+                 UNION ALL
+                 ( SELECT a.observed_at,
+                     a.value,
+                     a.quality
+                    FROM telemetry.reading_v a
+                   WHERE ((a.channel_id = w.channel_id) AND (a.quality < 2) AND (a.observed_at >= (w.hour_at + '01:00:00'::interval)) AND (a.observed_at < ((w.hour_at + '01:00:00'::interval) + telemetry.gap_limit(c.period_s))))
+                   ORDER BY a.observed_at
+                  LIMIT 1)) r)
+         ), line AS (
+          SELECT p_1.channel_id,
+             p_1.hour_at,
+             p_1.stepped,
+             p_1.gap,
+             p_1.s,
+             p_1.observed_at,
+             p_1.value,
+             p_1.quality,
+             lag(p_1.s) OVER o AS s0,
+             lead(p_1.s) OVER o AS s1,
+             lead(p_1.value) OVER o AS value1,
+             ((p_1.quality < 2) AND (p_1.s >= (0)::double precision) AND (p_1.s < (3600)::double precision)) AS counts
+            FROM point p_1
+           WINDOW o AS (PARTITION BY p_1.channel_id, p_1.hour_at, (p_1.quality < 2) ORDER BY p_1.s)
+         ), piece AS (
+          SELECT l.channel_id,
+             l.hour_at,
+             l.stepped,
+             l.gap,
+             l.s,
+             l.observed_at,
+             l.value,
+             l.quality,
+             l.s0,
+             l.s1,
+             l.value1,
+             l.counts,
+             t.width,
+                 CASE
+                     WHEN l.stepped THEN l.value
+                     ELSE (l.value + (((l.value1 - l.value) * (((t.a + t.b) / (2)::double precision) - l.s)) / (l.s1 - l.s)))
+                 END AS middle
+            FROM (line l
+              CROSS JOIN LATERAL ( SELECT GREATEST(l.s, (0)::double precision) AS a,
+                     LEAST(l.s1, (3600)::double precision) AS b,
+                         CASE
+                             WHEN ((l.quality < 2) AND ((l.s1 - l.s) <= l.gap)) THEN GREATEST((LEAST(l.s1, (3600)::double precision) - GREATEST(l.s, (0)::double precision)), (0)::double precision)
+                             ELSE (0)::double precision
+                         END AS width) t)
+         )
+  SELECT p.channel_id,
+     p.hour_at,
+     (count(*) FILTER (WHERE p.counts))::integer AS count,
+     (count(*) FILTER (WHERE (p.counts AND (p.quality = 1))))::integer AS count,
+     (count(*) FILTER (WHERE (p.quality > 1)))::integer AS count,
+     (sum(p.width))::real AS sum,
+     min(p.value) FILTER (WHERE p.counts) AS min,
+     max(p.value) FILTER (WHERE p.counts) AS max,
+     avg(p.value) FILTER (WHERE p.counts) AS avg,
+     (sum((p.middle * p.width)) FILTER (WHERE (p.width > (0)::double precision)) / sum(p.width) FILTER (WHERE (p.width > (0)::double precision))),
+     min(p.observed_at) FILTER (WHERE p.counts) AS min,
+     max(p.value) FILTER (WHERE (p.counts AND (COALESCE(p.s0, ('-1'::integer)::double precision) < (0)::double precision))) AS max,
+     max(p.observed_at) FILTER (WHERE p.counts) AS max,
+     max(p.value) FILTER (WHERE (p.counts AND (COALESCE(p.s1, (3600)::double precision) >= (3600)::double precision))) AS max
+    FROM piece p
+   GROUP BY p.channel_id, p.hour_at
+  HAVING (bool_or((p.counts OR (p.quality > 1))) OR (sum(p.width) > (0)::double precision));
+END;
+
+COMMENT ON FUNCTION telemetry.hours_from_readings(channel_ids integer[], hours timestamp with time zone[]) IS 'Hours calculated from the readings, for parallel arrays of channels and beginnings of hours. Between two readings the value is on a straight line, of a dimensionless channel (a switch, a share) as it was. Source: OPC 10000-13 3.1.5, 3.1.6, 4.2.2.5.';
+
+CREATE TABLE telemetry.hour_due (
+    channel_id integer NOT NULL,
+    hour_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE telemetry.hour_due IS 'Hours whose readings changed since they were rolled up; until then a question to them is answered from the readings.';
+
+COMMENT ON COLUMN telemetry.hour_due.due_at IS 'Not before: an hour under way is rolled up once, when its readings have come.';
+
+CREATE TABLE telemetry.kept (
+    channel_id integer NOT NULL,
+    raw_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    hour_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT kept_check CHECK ((hour_from <= raw_from))
+);
+
+COMMENT ON TABLE telemetry.kept IS 'Before these instants retention has deleted: roll-ups there stand for good, whatever arrives late.';
+
+CREATE FUNCTION telemetry.hours(channel integer, from_at timestamp with time zone, to_at timestamp with time zone) RETURNS SETOF telemetry.hourly
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH due AS MATERIALIZED (
+          SELECT array_agg(d.channel_id) AS channel_ids,
+             array_agg(d.hour_at) AS hours
+            FROM (telemetry.hour_due d
+              LEFT JOIN telemetry.kept k USING (channel_id))
+           WHERE ((d.channel_id = hours.channel) AND (d.hour_at >= hours.from_at) AND (d.hour_at < hours.to_at) AND (d.hour_at >= COALESCE(k.raw_from, '-infinity'::timestamp with time zone)))
+         )
+  SELECT h.channel_id,
+     h.hour_at,
+     h.readings,
+     h.uncertain,
+     h.bad,
+     h.covered_s,
+     h."least",
+     h."greatest",
+     h.mean,
+     h.weighted,
+     h.first_at,
+     h.first_value,
+     h.last_at,
+     h.last_value
+    FROM telemetry.hourly h
+   WHERE ((h.channel_id = hours.channel) AND (h.hour_at >= hours.from_at) AND (h.hour_at < hours.to_at) AND (h.hour_at <> ALL (COALESCE(( SELECT due.hours
+            FROM due), '{}'::timestamp with time zone[]))))
+ UNION ALL
+  SELECT f.channel_id,
+     f.hour_at,
+     f.readings,
+     f.uncertain,
+     f.bad,
+     f.covered_s,
+     f."least",
+     f."greatest",
+     f.mean,
+     f.weighted,
+     f.first_at,
+     f.first_value,
+     f.last_at,
+     f.last_value
+    FROM due,
+     LATERAL telemetry.hours_from_readings(due.channel_ids, due.hours) f(channel_id, hour_at, readings, uncertain, bad, covered_s, "least", "greatest", mean, weighted, first_at, first_value, last_at, last_value);
+END;
+
+COMMENT ON FUNCTION telemetry.hours(channel integer, from_at timestamp with time zone, to_at timestamp with time zone) IS 'The hours of a channel that begin in a span, in no order; those that wait to be rolled up are calculated from their readings.';
+
+CREATE TABLE telemetry.daily (
+    channel_id integer NOT NULL,
+    day date NOT NULL,
+    readings integer NOT NULL,
+    uncertain integer NOT NULL,
+    bad integer NOT NULL,
+    covered_s real NOT NULL,
+    "least" double precision,
+    "greatest" double precision,
+    mean double precision,
+    weighted double precision,
+    first_at timestamp with time zone,
+    first_value double precision,
+    last_at timestamp with time zone,
+    last_value double precision
+);
+
+COMMENT ON TABLE telemetry.daily IS 'What a channel measured in one day of China time (UTC+8), derived from its hours.';
+
+CREATE FUNCTION telemetry.days_from_hours(channel integer, days date[]) RETURNS SETOF telemetry.daily
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT days_from_hours.channel AS channel,
+     d.day,
+     (sum(h.readings))::integer AS sum,
+     (sum(h.uncertain))::integer AS sum,
+     (sum(h.bad))::integer AS sum,
+     sum(h.covered_s) AS sum,
+     min(h."least") AS min,
+     max(h."greatest") AS max,
+     (sum((h.mean * (h.readings)::double precision)) / (NULLIF(sum(h.readings), 0))::double precision),
+     (sum((h.weighted * h.covered_s)) / NULLIF(sum(h.covered_s), (0)::double precision)),
+     min(h.first_at) AS min,
+     (array_agg(h.first_value ORDER BY h.first_at))[1] AS array_agg,
+     max(h.last_at) AS max,
+     (array_agg(h.last_value ORDER BY h.last_at DESC NULLS LAST))[1] AS array_agg
+    FROM (unnest(days_from_hours.days) d(day)
+      CROSS JOIN LATERAL telemetry.hours(days_from_hours.channel, telemetry.china_midnight(d.day), telemetry.china_midnight((d.day + 1))) h(channel_id, hour_at, readings, uncertain, bad, covered_s, "least", "greatest", mean, weighted, first_at, first_value, last_at, last_value))
+   GROUP BY d.day;
+END;
+
+COMMENT ON FUNCTION telemetry.days_from_hours(channel integer, days date[]) IS 'Days of a channel calculated from its hours.';
+
+CREATE TABLE telemetry.day_due (
+    channel_id integer NOT NULL,
+    day date NOT NULL,
+    due_at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE telemetry.day_due IS 'Days of which an hour was rolled up since they were.';
+
+CREATE FUNCTION telemetry.days(channel integer, from_day date, to_day date) RETURNS SETOF telemetry.daily
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH due AS MATERIALIZED (
+          SELECT COALESCE(array_agg(DISTINCT d.day), '{}'::date[]) AS days
+            FROM (( SELECT w.day
+                    FROM telemetry.day_due w
+                   WHERE ((w.channel_id = days.channel) AND (w.day >= days.from_day) AND (w.day < days.to_day))
+                 UNION ALL
+                  SELECT telemetry.china_day(w.hour_at) AS china_day
+                    FROM telemetry.hour_due w
+                   WHERE ((w.channel_id = days.channel) AND (w.hour_at >= telemetry.china_midnight(days.from_day)) AND (w.hour_at < telemetry.china_midnight(days.to_day)))) d
+              LEFT JOIN telemetry.kept k ON ((k.channel_id = days.channel)))
+           WHERE (telemetry.china_midnight(d.day) >= COALESCE(k.hour_from, '-infinity'::timestamp with time zone))
+         )
+  SELECT r.channel_id,
+     r.day,
+     r.readings,
+     r.uncertain,
+     r.bad,
+     r.covered_s,
+     r."least",
+     r."greatest",
+     r.mean,
+     r.weighted,
+     r.first_at,
+     r.first_value,
+     r.last_at,
+     r.last_value
+    FROM telemetry.daily r
+   WHERE ((r.channel_id = days.channel) AND (r.day >= days.from_day) AND (r.day < days.to_day) AND (r.day <> ALL (COALESCE(( SELECT due.days
+            FROM due), '{}'::date[]))))
+ UNION ALL
+  SELECT f.channel_id,
+     f.day,
+     f.readings,
+     f.uncertain,
+     f.bad,
+     f.covered_s,
+     f."least",
+     f."greatest",
+     f.mean,
+     f.weighted,
+     f.first_at,
+     f.first_value,
+     f.last_at,
+     f.last_value
+    FROM due,
+     LATERAL telemetry.days_from_hours(days.channel, due.days) f(channel_id, day, readings, uncertain, bad, covered_s, "least", "greatest", mean, weighted, first_at, first_value, last_at, last_value);
+END;
+
+COMMENT ON FUNCTION telemetry.days(channel integer, from_day date, to_day date) IS 'The days of a channel in a span of days of China time, the end left out, in no order; those that changed are calculated from their hours.';
+
 CREATE TABLE alerts.alarm (
     alarm_id bigint NOT NULL,
     channel_id integer NOT NULL,
@@ -190,17 +622,20 @@ ALTER TABLE registry.audit ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
-CREATE TABLE registry.channel (
-    channel_id integer NOT NULL,
-    device_id bigint NOT NULL,
-    metric text NOT NULL,
-    unit text NOT NULL,
-    period_s double precision NOT NULL,
-    limit_profile_code text,
-    CONSTRAINT channel_period_s_check CHECK ((period_s > (0)::double precision))
+CREATE TABLE registry.broker_login (
+    gateway_id bigint NOT NULL,
+    password_hash text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    previous_hash text,
+    previous_until timestamp with time zone,
+    CONSTRAINT broker_login_check CHECK (((previous_hash IS NULL) = (previous_until IS NULL)))
 );
 
-COMMENT ON COLUMN registry.channel.limit_profile_code IS 'Overrides the zone''s profile for this channel; null takes the zone''s.';
+COMMENT ON TABLE registry.broker_login IS 'How gateways sign in to the broker; random passwords of 192 bits, kept as salted hashes.';
+
+COMMENT ON COLUMN registry.broker_login.password_hash IS 'PBKDF2 with HMAC-SHA-512 as Mosquitto writes it ($7$rounds$salt$digest), so that its password file needs no clear text.';
+
+COMMENT ON COLUMN registry.broker_login.previous_hash IS 'The password before, good until previous_until where the broker asks us.';
 
 ALTER TABLE registry.channel ALTER COLUMN channel_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME registry.channel_channel_id_seq
@@ -226,9 +661,12 @@ CREATE TABLE registry.gateway (
     code text NOT NULL,
     partition smallint NOT NULL,
     accepts_unsigned boolean DEFAULT false NOT NULL,
+    revoked_at timestamp with time zone,
     CONSTRAINT gateway_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text)),
     CONSTRAINT gateway_partition_check CHECK (((partition >= 0) AND (partition <= 63)))
 );
+
+COMMENT ON COLUMN registry.gateway.revoked_at IS 'Since when nothing is taken from it any more; a new enrolment clears it.';
 
 CREATE TABLE registry.limit_profile (
     limit_profile_id bigint NOT NULL,
@@ -371,6 +809,37 @@ ALTER TABLE registry.device ALTER COLUMN device_id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE registry.enrolment (
+    enrolment_id bigint NOT NULL,
+    gateway_id bigint NOT NULL,
+    token_sha256 bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by bigint,
+    expires_at timestamp with time zone NOT NULL,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT enrolment_check CHECK ((expires_at > created_at)),
+    CONSTRAINT enrolment_token_sha256_check CHECK ((octet_length(token_sha256) = 32))
+);
+
+COMMENT ON TABLE registry.enrolment IS 'One-time tokens by which a gateway brings its public key; only their hash is kept.';
+
+ALTER TABLE registry.enrolment ALTER COLUMN enrolment_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.enrolment_enrolment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.enrolment_use (
+    enrolment_id bigint NOT NULL,
+    kid bytea NOT NULL,
+    used_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE registry.enrolment_use IS 'The one key a token brought; the key of this table is what makes a token single-use. The same key may ask again until the token expires, for answers get lost.';
+
 ALTER TABLE registry.gateway ALTER COLUMN gateway_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME registry.gateway_gateway_id_seq
     START WITH 1
@@ -389,6 +858,15 @@ CREATE TABLE registry.gateway_key (
     CONSTRAINT gateway_key_kid_check CHECK ((octet_length(kid) = 8)),
     CONSTRAINT gateway_key_public_key_check CHECK ((octet_length(public_key) = 32))
 );
+
+CREATE TABLE registry.ignored_channel (
+    gateway_id bigint NOT NULL,
+    name text NOT NULL,
+    ignored_at timestamp with time zone NOT NULL,
+    ignored_by bigint
+);
+
+COMMENT ON TABLE registry.ignored_channel IS 'Channels an administrator does not want; their readings stay dead letters with their bytes.';
 
 CREATE TABLE registry.level_name (
     level smallint NOT NULL,
@@ -546,12 +1024,16 @@ CREATE TABLE telemetry.arrival (
     observed_ms bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     "values" double precision[] DEFAULT '{}'::double precision[] NOT NULL,
     event bytea,
+    messages integer DEFAULT 1 NOT NULL,
+    qualities smallint[],
     CONSTRAINT arrival_check CHECK (((epoch IS NULL) = (seq IS NULL))),
     CONSTRAINT arrival_check1 CHECK (((cardinality(channel_ids) = cardinality(observed_ms)) AND (cardinality(channel_ids) = cardinality("values")))),
     CONSTRAINT arrival_check2 CHECK ((reading_count = (((stored + duplicate) + lost) + dead))),
+    CONSTRAINT arrival_check3 CHECK ((cardinality(qualities) = cardinality(channel_ids))),
     CONSTRAINT arrival_digest_check CHECK ((octet_length(digest) = 32)),
     CONSTRAINT arrival_epoch_check CHECK ((octet_length(epoch) = 16)),
     CONSTRAINT arrival_lane_check CHECK ((lane = ANY (ARRAY['live'::text, 'backlog'::text, 'event'::text, 'birth'::text]))),
+    CONSTRAINT arrival_messages_check CHECK ((messages > 0)),
     CONSTRAINT arrival_prev_check CHECK ((octet_length(prev) = 32)),
     CONSTRAINT arrival_seq_check CHECK ((seq > 0))
 );
@@ -565,6 +1047,10 @@ COMMENT ON COLUMN telemetry.arrival.produced IS 'Running total the gateway claim
 COMMENT ON COLUMN telemetry.arrival.channel_ids IS 'The readings newly stored by this message (duplicates are not repeated), parallel to observed_ms and values.';
 
 COMMENT ON COLUMN telemetry.arrival.event IS 'EPCIS JSON bytes as they came, for the trace room to capture.';
+
+COMMENT ON COLUMN telemetry.arrival.messages IS 'Messages in this row: one, or several bare ones of one gateway and lane that came together; their digest is SHA-256 of their digests in order.';
+
+COMMENT ON COLUMN telemetry.arrival.qualities IS 'Parallel to channel_ids: 1 uncertain, 2 bad, 0 good; null when all are good.';
 
 ALTER TABLE telemetry.arrival ALTER COLUMN arrival_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME telemetry.arrival_arrival_id_seq
@@ -589,11 +1075,20 @@ CREATE VIEW telemetry.arrival_feed AS
     recorded_at,
     channel_ids,
     observed_ms,
-    "values"
+    "values",
+    qualities
    FROM telemetry.arrival
   WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
 
 COMMENT ON VIEW telemetry.arrival_feed IS 'Arrivals whose transaction is over for every snapshot: follow it by (txid, arrival_id) > cursor, in that order.';
+
+CREATE TABLE telemetry.birth_noted (
+    gateway_id bigint NOT NULL,
+    birth_md5 text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE telemetry.birth_noted IS 'Which birth of a gateway was last held against the registry.';
 
 CREATE TABLE telemetry.dead_letter (
     dead_letter_id bigint NOT NULL,
@@ -607,10 +1102,77 @@ CREATE TABLE telemetry.dead_letter (
     body bytea NOT NULL,
     body_sha256 bytea NOT NULL,
     times bigint DEFAULT 1 NOT NULL,
-    CONSTRAINT dead_letter_body_sha256_check CHECK ((octet_length(body_sha256) = 32))
+    places integer[],
+    attempts integer DEFAULT 0 NOT NULL,
+    noted_at timestamp with time zone,
+    tried_at timestamp with time zone,
+    resolved_at timestamp with time zone,
+    outcome text,
+    bytes integer GENERATED ALWAYS AS (octet_length(body)) STORED NOT NULL,
+    dropped_at timestamp with time zone,
+    CONSTRAINT dead_letter_body_sha256_check CHECK ((octet_length(body_sha256) = 32)),
+    CONSTRAINT dead_letter_check CHECK (((resolved_at IS NULL) = (outcome IS NULL)))
 );
 
 COMMENT ON TABLE telemetry.dead_letter IS 'What could not be taken, with its bytes and the reason; the same bytes sent again only count up.';
+
+COMMENT ON COLUMN telemetry.dead_letter.reading_count IS 'Readings still refused; what a replay has stored is counted in telemetry.replay.';
+
+COMMENT ON COLUMN telemetry.dead_letter.places IS 'Which records of the pack are still refused, from 0, ascending; null: not told apart, or the whole payload.';
+
+COMMENT ON COLUMN telemetry.dead_letter.attempts IS 'Replays that changed something; numbers the rows of telemetry.replay.';
+
+COMMENT ON COLUMN telemetry.dead_letter.noted_at IS 'When the keeper first looked at it.';
+
+COMMENT ON COLUMN telemetry.dead_letter.outcome IS 'How it was resolved: replayed (its records were stored), taken (accepted as a message), arrived (the gateway had sent it again), nothing_to_store, joined (another letter of the same bytes tells the reason), closed (by a person).';
+
+COMMENT ON COLUMN telemetry.dead_letter.bytes IS 'Length of the body that is kept.';
+
+COMMENT ON COLUMN telemetry.dead_letter.dropped_at IS 'When the body was dropped for space; reason, digest and counts stay.';
+
+CREATE TABLE telemetry.dead_letter_count (
+    gateway text NOT NULL,
+    reason text NOT NULL,
+    letters bigint DEFAULT 0 NOT NULL,
+    open_letters bigint DEFAULT 0 NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    open_messages bigint DEFAULT 0 NOT NULL,
+    open_readings bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    dropped bigint DEFAULT 0 NOT NULL,
+    folded bigint DEFAULT 0 NOT NULL,
+    newest_id bigint,
+    newest_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE telemetry.dead_letter_count IS 'Sums over telemetry.dead_letter, kept by its trigger, so that nobody has to read it whole; gateway is empty where the topic names none.';
+
+COMMENT ON COLUMN telemetry.dead_letter_count.messages IS 'Deliveries, repetitions of the same bytes included; open_messages those of letters not resolved.';
+
+COMMENT ON COLUMN telemetry.dead_letter_count.bytes IS 'Of the bodies still kept.';
+
+COMMENT ON COLUMN telemetry.dead_letter_count.dropped IS 'Letters whose body was dropped for space.';
+
+COMMENT ON COLUMN telemetry.dead_letter_count.folded IS 'Deliveries of letters that were removed for space after their body; they stay in messages.';
+
+CREATE VIEW telemetry.dead_letter_count_v AS
+ SELECT NULLIF(c.gateway, ''::text) AS gateway,
+    c.reason,
+    c.letters,
+    c.open_letters,
+    c.messages,
+    c.open_messages,
+    c.open_readings,
+    c.bytes,
+    c.dropped,
+    c.folded,
+    c.newest_at,
+    d.detail AS newest_detail
+   FROM (telemetry.dead_letter_count c
+     LEFT JOIN telemetry.dead_letter d ON ((d.dead_letter_id = c.newest_id)));
+
+COMMENT ON VIEW telemetry.dead_letter_count_v IS 'Dead letters by gateway (null where the topic names none) and reason, with the newest one''s words; open: neither replayed nor closed.';
 
 ALTER TABLE telemetry.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME telemetry.dead_letter_dead_letter_id_seq
@@ -655,6 +1217,14 @@ CREATE VIEW telemetry.feed_horizon AS
 
 COMMENT ON VIEW telemetry.feed_horizon IS 'Since when an older open transaction keeps arrivals out of the feed, null when it keeps none: a follower that sees nothing new knows nothing of the time after.';
 
+CREATE TABLE telemetry.follower (
+    name text NOT NULL,
+    txid xid8 NOT NULL,
+    arrival_id bigint NOT NULL
+);
+
+COMMENT ON TABLE telemetry.follower IS 'How far this room''s own followers of the arrivals have come.';
+
 CREATE TABLE telemetry.gap (
     gateway_id bigint NOT NULL,
     epoch bytea NOT NULL,
@@ -687,7 +1257,8 @@ CREATE TABLE telemetry.gateway_epoch (
     redelivered bigint DEFAULT 0 NOT NULL,
     first_at timestamp with time zone DEFAULT now() NOT NULL,
     last_at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (fillfactor='50');
 
 COMMENT ON TABLE telemetry.gateway_epoch IS 'The account of one spool: every seq up to watermark is committed; produced is the claim at the highest seq seen.';
 
@@ -707,6 +1278,55 @@ CREATE VIEW telemetry.gateway_account AS
   GROUP BY gateway_id;
 
 COMMENT ON VIEW telemetry.gateway_account IS 'Per gateway, readings: produced = stored + duplicate + declared lost + dead letters once nothing is outstanding.';
+
+CREATE TABLE telemetry.gateway_hour (
+    gateway_id bigint NOT NULL,
+    hour_at timestamp with time zone NOT NULL,
+    minutes_heard bigint NOT NULL,
+    messages bigint NOT NULL,
+    backlog_messages bigint NOT NULL,
+    stored bigint NOT NULL,
+    duplicate bigint NOT NULL,
+    lost bigint NOT NULL,
+    dead bigint NOT NULL,
+    live_messages bigint NOT NULL,
+    late_1s bigint NOT NULL,
+    late_5s bigint NOT NULL,
+    late_30s bigint NOT NULL,
+    late_5min bigint NOT NULL,
+    late_most_s double precision,
+    CONSTRAINT gateway_hour_minutes_heard_check CHECK ((minutes_heard >= 0))
+);
+
+COMMENT ON TABLE telemetry.gateway_hour IS 'How well a gateway was heard in an hour of reception; derived from the arrivals, kept for the data-quality page.';
+
+COMMENT ON COLUMN telemetry.gateway_hour.minutes_heard IS 'Bit n is set when a message was received in minute n of the hour.';
+
+COMMENT ON COLUMN telemetry.gateway_hour.live_messages IS 'Messages with readings sent as they happened: those whose lateness, reception less observation, is counted.';
+
+COMMENT ON COLUMN telemetry.gateway_hour.late_5s IS 'Of the live messages those at most 5 s late; the other columns likewise, each including the ones before.';
+
+COMMENT ON COLUMN telemetry.gateway_hour.late_most_s IS 'Seconds of the latest live message; negative when the device''s clock is ahead.';
+
+CREATE VIEW telemetry.gateway_hour_v AS
+ SELECT gateway_id,
+    hour_at,
+    minutes_heard,
+    messages,
+    backlog_messages,
+    stored,
+    duplicate,
+    lost,
+    dead,
+    live_messages,
+    late_1s,
+    late_5s,
+    late_30s,
+    late_5min,
+    late_most_s
+   FROM telemetry.gateway_hour;
+
+COMMENT ON VIEW telemetry.gateway_hour_v IS 'How well gateways were heard, by hour of reception, for the data-quality page.';
 
 CREATE TABLE telemetry.gateway_link (
     gateway_id bigint NOT NULL,
@@ -728,13 +1348,50 @@ CREATE VIEW telemetry.gateway_link_v AS
     birth
    FROM telemetry.gateway_link;
 
+CREATE TABLE telemetry.held (
+    hold_id bigint NOT NULL,
+    channel_id integer NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    to_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE telemetry.held IS 'The channels and times a hold was found to mean, once found never forgotten: a sensor moved elsewhere keeps what it measured there.';
+
+CREATE TABLE telemetry.ingest_session (
+    client_id text NOT NULL,
+    partitions smallint[] NOT NULL,
+    worker uuid,
+    backend_pid integer,
+    backend_start timestamp with time zone,
+    expires_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    since timestamp with time zone,
+    takeovers bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT ingest_session_partitions_check CHECK ((cardinality(partitions) > 0))
+);
+
+COMMENT ON TABLE telemetry.ingest_session IS 'Leases on the MQTT sessions of ingest: held while expires_at is ahead and the holder''s connection lives.';
+
+COMMENT ON COLUMN telemetry.ingest_session.takeovers IS 'How often it went to another worker that had not been handed it.';
+
+CREATE TABLE telemetry.ingest_worker (
+    worker uuid NOT NULL,
+    name text NOT NULL,
+    backend_pid integer NOT NULL,
+    backend_start timestamp with time zone NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE telemetry.ingest_worker IS 'Ingest workers that live, those that wait for a session too: each takes its share.';
+
 CREATE TABLE telemetry.latest (
     channel_id integer NOT NULL,
     observed_at timestamp with time zone NOT NULL,
     received_at timestamp with time zone NOT NULL,
     value double precision NOT NULL,
     quality smallint DEFAULT 0 NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0', fillfactor='50');
 
 COMMENT ON TABLE telemetry.latest IS 'Newest reading per channel by observation time, derived; rebuilt from reading at will.';
 
@@ -747,6 +1404,37 @@ CREATE VIEW telemetry.latest_v AS
    FROM telemetry.latest;
 
 COMMENT ON VIEW telemetry.latest_v IS 'Newest reading per channel, for the console.';
+
+CREATE TABLE telemetry.legal_hold (
+    hold_id bigint NOT NULL,
+    kind text NOT NULL,
+    code text NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    to_at timestamp with time zone,
+    reason text NOT NULL,
+    placed_by text NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    released_by text,
+    released_at timestamp with time zone,
+    CONSTRAINT legal_hold_check CHECK ((to_at > from_at)),
+    CONSTRAINT legal_hold_check1 CHECK (((kind = 'all'::text) = (code = ''::text))),
+    CONSTRAINT legal_hold_check2 CHECK (((released_by IS NULL) = (released_at IS NULL))),
+    CONSTRAINT legal_hold_kind_check CHECK ((kind = ANY (ARRAY['all'::text, 'site'::text, 'zone'::text, 'channel'::text, 'lot'::text]))),
+    CONSTRAINT legal_hold_reason_check CHECK ((reason <> ''::text))
+);
+
+COMMENT ON TABLE telemetry.legal_hold IS 'What must not be deleted whatever the rules say; released, never removed.';
+
+COMMENT ON COLUMN telemetry.legal_hold.to_at IS 'End of the held time; null holds what is still to come.';
+
+ALTER TABLE telemetry.legal_hold ALTER COLUMN hold_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME telemetry.legal_hold_hold_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE telemetry.loss (
     loss_id bigint NOT NULL,
@@ -785,25 +1473,107 @@ ALTER TABLE telemetry.loss ALTER COLUMN loss_id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
-CREATE TABLE telemetry.reading (
-    channel_id integer NOT NULL,
-    observed_at timestamp with time zone NOT NULL,
-    value double precision NOT NULL,
-    quality smallint DEFAULT 0 NOT NULL
+CREATE TABLE telemetry.replay (
+    dead_letter_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    done_by text NOT NULL,
+    gateway_id bigint NOT NULL,
+    epoch bytea,
+    arrival_id bigint,
+    stored integer DEFAULT 0 NOT NULL,
+    duplicate integer DEFAULT 0 NOT NULL,
+    lost integer DEFAULT 0 NOT NULL,
+    revived integer NOT NULL,
+    CONSTRAINT replay_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT replay_duplicate_check CHECK ((duplicate >= 0)),
+    CONSTRAINT replay_lost_check CHECK ((lost >= 0)),
+    CONSTRAINT replay_revived_check CHECK ((revived >= 0)),
+    CONSTRAINT replay_stored_check CHECK ((stored >= 0))
 );
 
-COMMENT ON TABLE telemetry.reading IS 'One value of one channel at one instant; the key makes a reading count once, whatever is delivered twice.';
+COMMENT ON TABLE telemetry.replay IS 'What replays of parts of messages moved out of the dead: each attempt of a letter once, whoever tries; append only.';
 
-COMMENT ON COLUMN telemetry.reading.quality IS '0 good, 1 uncertain, 2 bad';
+COMMENT ON COLUMN telemetry.replay.arrival_id IS 'The arrival that tells the followers of the readings newly stored.';
 
-CREATE VIEW telemetry.reading_v AS
- SELECT channel_id,
-    observed_at,
-    value,
-    quality
-   FROM telemetry.reading;
+COMMENT ON COLUMN telemetry.replay.revived IS 'Readings no longer counted as dead in the account of the spool.';
 
-COMMENT ON VIEW telemetry.reading_v IS 'Readings, for alerts and trace.';
+CREATE TABLE telemetry.retention_rule (
+    kind text NOT NULL,
+    code text NOT NULL,
+    raw_days integer,
+    hour_days integer,
+    day_days integer,
+    note text DEFAULT ''::text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT retention_rule_check CHECK (((kind = 'all'::text) = (code = ''::text))),
+    CONSTRAINT retention_rule_check1 CHECK ((COALESCE(raw_days, 2147483647) <= COALESCE(hour_days, 2147483647))),
+    CONSTRAINT retention_rule_check2 CHECK ((COALESCE(hour_days, 2147483647) <= COALESCE(day_days, 2147483647))),
+    CONSTRAINT retention_rule_day_days_check CHECK ((day_days > 0)),
+    CONSTRAINT retention_rule_hour_days_check CHECK ((hour_days > 0)),
+    CONSTRAINT retention_rule_kind_check CHECK ((kind = ANY (ARRAY['all'::text, 'site'::text, 'site_kind'::text, 'metric'::text]))),
+    CONSTRAINT retention_rule_raw_days_check CHECK ((raw_days > 0))
+);
+
+COMMENT ON TABLE telemetry.retention_rule IS 'How long readings, hours and days are kept, in days; null is for ever. "all" is for channels no other rule names; of several others the longest counts.';
+
+CREATE TABLE telemetry.retention_run (
+    run_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    run_by text NOT NULL,
+    rules jsonb NOT NULL,
+    holds jsonb NOT NULL,
+    planned jsonb NOT NULL,
+    deleted jsonb DEFAULT '{}'::jsonb NOT NULL,
+    failure text
+);
+
+COMMENT ON TABLE telemetry.retention_run IS 'One row for each run that may delete: by which rules, what it meant to delete and what it did; no end means it was cut off.';
+
+ALTER TABLE telemetry.retention_run ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME telemetry.retention_run_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE telemetry.unapproved (
+    gateway_id bigint NOT NULL,
+    name text NOT NULL,
+    unit text DEFAULT ''::text NOT NULL,
+    period_s double precision,
+    first_seen timestamp with time zone NOT NULL,
+    last_seen timestamp with time zone NOT NULL,
+    readings_waiting bigint DEFAULT 0 NOT NULL,
+    announced boolean DEFAULT false NOT NULL
+);
+
+COMMENT ON TABLE telemetry.unapproved IS 'Channels a gateway announced at birth or sent readings of that the registry did not know at that time.';
+
+CREATE VIEW telemetry.unapproved_channel AS
+ SELECT gateway_id,
+    name,
+    unit,
+    period_s,
+    first_seen,
+    last_seen,
+    readings_waiting,
+    announced
+   FROM telemetry.unapproved u
+  WHERE (NOT (EXISTS ( SELECT
+           FROM (registry.device d
+             JOIN registry.channel c USING (device_id))
+          WHERE ((d.gateway_id = u.gateway_id) AND (d.code = split_part(u.name, '/'::text, 1)) AND (c.metric = substr(u.name, (strpos(u.name, '/'::text) + 1)))))));
+
+COMMENT ON VIEW telemetry.unapproved_channel IS 'Channels that wait to be approved: announced at birth or heard of in readings, which wait as dead letters and are stored once the registry knows the name.';
+
+COMMENT ON COLUMN telemetry.unapproved_channel.period_s IS 'Seconds between readings as announced; null where never announced.';
+
+COMMENT ON COLUMN telemetry.unapproved_channel.readings_waiting IS 'Readings held back so far.';
 
 CREATE VIEW trace.ambient_product_v AS
  SELECT gtin
@@ -1218,6 +1988,9 @@ ALTER TABLE ONLY hanlu.migration
 ALTER TABLE ONLY registry.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
 
+ALTER TABLE ONLY registry.broker_login
+    ADD CONSTRAINT broker_login_pkey PRIMARY KEY (gateway_id);
+
 ALTER TABLE ONLY registry.channel
     ADD CONSTRAINT channel_device_id_metric_key UNIQUE (device_id, metric);
 
@@ -1230,6 +2003,15 @@ ALTER TABLE ONLY registry.device
 ALTER TABLE ONLY registry.device
     ADD CONSTRAINT device_pkey PRIMARY KEY (device_id);
 
+ALTER TABLE ONLY registry.enrolment
+    ADD CONSTRAINT enrolment_pkey PRIMARY KEY (enrolment_id);
+
+ALTER TABLE ONLY registry.enrolment
+    ADD CONSTRAINT enrolment_token_sha256_key UNIQUE (token_sha256);
+
+ALTER TABLE ONLY registry.enrolment_use
+    ADD CONSTRAINT enrolment_use_pkey PRIMARY KEY (enrolment_id);
+
 ALTER TABLE ONLY registry.gateway
     ADD CONSTRAINT gateway_code_key UNIQUE (code);
 
@@ -1238,6 +2020,9 @@ ALTER TABLE ONLY registry.gateway_key
 
 ALTER TABLE ONLY registry.gateway
     ADD CONSTRAINT gateway_pkey PRIMARY KEY (gateway_id);
+
+ALTER TABLE ONLY registry.ignored_channel
+    ADD CONSTRAINT ignored_channel_pkey PRIMARY KEY (gateway_id, name);
 
 ALTER TABLE ONLY registry.level_name
     ADD CONSTRAINT level_name_pkey PRIMARY KEY (level);
@@ -1302,11 +2087,26 @@ ALTER TABLE ONLY registry.zone
 ALTER TABLE ONLY telemetry.arrival
     ADD CONSTRAINT arrival_pkey PRIMARY KEY (arrival_id);
 
+ALTER TABLE ONLY telemetry.birth_noted
+    ADD CONSTRAINT birth_noted_pkey PRIMARY KEY (gateway_id);
+
+ALTER TABLE ONLY telemetry.daily
+    ADD CONSTRAINT daily_pkey PRIMARY KEY (channel_id, day);
+
+ALTER TABLE ONLY telemetry.day_due
+    ADD CONSTRAINT day_due_pkey PRIMARY KEY (channel_id, day);
+
+ALTER TABLE ONLY telemetry.dead_letter_count
+    ADD CONSTRAINT dead_letter_count_pkey PRIMARY KEY (gateway, reason);
+
 ALTER TABLE ONLY telemetry.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
 
 ALTER TABLE ONLY telemetry.dead_letter
     ADD CONSTRAINT dead_letter_topic_reason_body_sha256_key UNIQUE (topic, reason, body_sha256);
+
+ALTER TABLE ONLY telemetry.follower
+    ADD CONSTRAINT follower_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY telemetry.gap
     ADD CONSTRAINT gap_pkey PRIMARY KEY (gateway_id, epoch, from_seq);
@@ -1314,11 +2114,35 @@ ALTER TABLE ONLY telemetry.gap
 ALTER TABLE ONLY telemetry.gateway_epoch
     ADD CONSTRAINT gateway_epoch_pkey PRIMARY KEY (gateway_id, epoch);
 
+ALTER TABLE ONLY telemetry.gateway_hour
+    ADD CONSTRAINT gateway_hour_pkey PRIMARY KEY (gateway_id, hour_at);
+
 ALTER TABLE ONLY telemetry.gateway_link
     ADD CONSTRAINT gateway_link_pkey PRIMARY KEY (gateway_id);
 
+ALTER TABLE ONLY telemetry.held
+    ADD CONSTRAINT held_pkey PRIMARY KEY (hold_id, channel_id, from_at);
+
+ALTER TABLE ONLY telemetry.hour_due
+    ADD CONSTRAINT hour_due_pkey PRIMARY KEY (channel_id, hour_at);
+
+ALTER TABLE ONLY telemetry.hourly
+    ADD CONSTRAINT hourly_pkey PRIMARY KEY (channel_id, hour_at);
+
+ALTER TABLE ONLY telemetry.ingest_session
+    ADD CONSTRAINT ingest_session_pkey PRIMARY KEY (client_id);
+
+ALTER TABLE ONLY telemetry.ingest_worker
+    ADD CONSTRAINT ingest_worker_pkey PRIMARY KEY (worker);
+
+ALTER TABLE ONLY telemetry.kept
+    ADD CONSTRAINT kept_pkey PRIMARY KEY (channel_id);
+
 ALTER TABLE ONLY telemetry.latest
     ADD CONSTRAINT latest_pkey PRIMARY KEY (channel_id);
+
+ALTER TABLE ONLY telemetry.legal_hold
+    ADD CONSTRAINT legal_hold_pkey PRIMARY KEY (hold_id);
 
 ALTER TABLE ONLY telemetry.loss
     ADD CONSTRAINT loss_arrival_id_key UNIQUE (arrival_id);
@@ -1328,6 +2152,21 @@ ALTER TABLE ONLY telemetry.loss
 
 ALTER TABLE ONLY telemetry.reading
     ADD CONSTRAINT reading_pkey PRIMARY KEY (channel_id, observed_at);
+
+ALTER TABLE ONLY telemetry.replay
+    ADD CONSTRAINT replay_arrival_id_key UNIQUE (arrival_id);
+
+ALTER TABLE ONLY telemetry.replay
+    ADD CONSTRAINT replay_pkey PRIMARY KEY (dead_letter_id, attempt);
+
+ALTER TABLE ONLY telemetry.retention_rule
+    ADD CONSTRAINT retention_rule_pkey PRIMARY KEY (kind, code);
+
+ALTER TABLE ONLY telemetry.retention_run
+    ADD CONSTRAINT retention_run_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY telemetry.unapproved
+    ADD CONSTRAINT unapproved_pkey PRIMARY KEY (gateway_id, name);
 
 ALTER TABLE ONLY trace.anchor
     ADD CONSTRAINT anchor_chain_no_head_key UNIQUE (chain_no, head);
@@ -1414,6 +2253,10 @@ CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id)
 
 CREATE INDEX audit_at ON registry.audit USING btree (at DESC);
 
+CREATE UNIQUE INDEX enrolment_open ON registry.enrolment USING btree (gateway_id) WHERE (withdrawn_at IS NULL);
+
+COMMENT ON INDEX registry.enrolment_open IS 'A gateway has one token at a time: a new one withdraws the one before.';
+
 CREATE INDEX organisation_path ON registry.organisation USING btree (path text_pattern_ops);
 
 CREATE INDEX session_expiry ON registry.session USING btree (expires_at);
@@ -1430,7 +2273,29 @@ CREATE UNIQUE INDEX arrival_identity ON telemetry.arrival USING btree (gateway_i
 
 CREATE UNIQUE INDEX arrival_unsigned_identity ON telemetry.arrival USING btree (gateway_id, digest) WHERE (epoch IS NULL);
 
+CREATE INDEX day_due_order ON telemetry.day_due USING btree (due_at);
+
+CREATE INDEX dead_letter_body ON telemetry.dead_letter USING btree (gateway, dead_letter_id) WHERE (dropped_at IS NULL);
+
+CREATE INDEX dead_letter_of_arrival ON telemetry.dead_letter USING btree (arrival_id) WHERE (arrival_id IS NOT NULL);
+
+CREATE INDEX dead_letter_of_gateway ON telemetry.dead_letter USING btree (gateway, dead_letter_id);
+
+CREATE INDEX dead_letter_of_reason ON telemetry.dead_letter USING btree (reason, dead_letter_id);
+
+CREATE INDEX dead_letter_open ON telemetry.dead_letter USING btree (gateway, reason, dead_letter_id) WHERE (resolved_at IS NULL);
+
+CREATE INDEX dead_letter_resolved_body ON telemetry.dead_letter USING btree (resolved_at) WHERE ((resolved_at IS NOT NULL) AND (dropped_at IS NULL));
+
+CREATE INDEX dead_letter_unnoted ON telemetry.dead_letter USING btree (dead_letter_id) WHERE (noted_at IS NULL);
+
+CREATE INDEX gateway_hour_age ON telemetry.gateway_hour USING btree (hour_at);
+
+CREATE INDEX hour_due_order ON telemetry.hour_due USING btree (due_at);
+
 CREATE UNIQUE INDEX loss_identity ON telemetry.loss USING btree (gateway_id, source, reason, channel) NULLS NOT DISTINCT WHERE (source <> ''::text);
+
+CREATE INDEX replay_spool ON telemetry.replay USING btree (gateway_id, epoch);
 
 CREATE INDEX curve_due_age ON trace.curve_due USING btree (changed_at);
 
@@ -1456,11 +2321,16 @@ CREATE INDEX event_thing_uri ON trace.event_thing USING btree (uri);
 
 CREATE INDEX label_lot ON trace.label USING btree (lot_uri);
 
+CREATE TRIGGER dead_letter_counted AFTER INSERT OR DELETE OR UPDATE ON telemetry.dead_letter FOR EACH ROW EXECUTE FUNCTION telemetry.count_dead_letter();
+
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
 
 ALTER TABLE ONLY registry.audit
     ADD CONSTRAINT audit_person_id_fkey FOREIGN KEY (person_id) REFERENCES registry.person(person_id);
+
+ALTER TABLE ONLY registry.broker_login
+    ADD CONSTRAINT broker_login_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
 
 ALTER TABLE ONLY registry.channel
     ADD CONSTRAINT channel_device_id_fkey FOREIGN KEY (device_id) REFERENCES registry.device(device_id);
@@ -1471,11 +2341,29 @@ ALTER TABLE ONLY registry.device
 ALTER TABLE ONLY registry.device
     ADD CONSTRAINT device_zone_id_fkey FOREIGN KEY (zone_id) REFERENCES registry.zone(zone_id);
 
+ALTER TABLE ONLY registry.enrolment
+    ADD CONSTRAINT enrolment_created_by_fkey FOREIGN KEY (created_by) REFERENCES registry.person(person_id);
+
+ALTER TABLE ONLY registry.enrolment
+    ADD CONSTRAINT enrolment_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
+
+ALTER TABLE ONLY registry.enrolment_use
+    ADD CONSTRAINT enrolment_use_enrolment_id_fkey FOREIGN KEY (enrolment_id) REFERENCES registry.enrolment(enrolment_id);
+
+ALTER TABLE ONLY registry.enrolment_use
+    ADD CONSTRAINT enrolment_use_kid_fkey FOREIGN KEY (kid) REFERENCES registry.gateway_key(kid);
+
 ALTER TABLE ONLY registry.gateway_key
     ADD CONSTRAINT gateway_key_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
 
 ALTER TABLE ONLY registry.gateway
     ADD CONSTRAINT gateway_site_id_fkey FOREIGN KEY (site_id) REFERENCES registry.site(site_id);
+
+ALTER TABLE ONLY registry.ignored_channel
+    ADD CONSTRAINT ignored_channel_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
+
+ALTER TABLE ONLY registry.ignored_channel
+    ADD CONSTRAINT ignored_channel_ignored_by_fkey FOREIGN KEY (ignored_by) REFERENCES registry.person(person_id);
 
 ALTER TABLE ONLY registry.organisation
     ADD CONSTRAINT organisation_level_fkey FOREIGN KEY (level) REFERENCES registry.level_name(level);
@@ -1504,8 +2392,14 @@ ALTER TABLE ONLY registry.zone
 ALTER TABLE ONLY telemetry.dead_letter
     ADD CONSTRAINT dead_letter_arrival_id_fkey FOREIGN KEY (arrival_id) REFERENCES telemetry.arrival(arrival_id);
 
+ALTER TABLE ONLY telemetry.held
+    ADD CONSTRAINT held_hold_id_fkey FOREIGN KEY (hold_id) REFERENCES telemetry.legal_hold(hold_id);
+
 ALTER TABLE ONLY telemetry.loss
     ADD CONSTRAINT loss_arrival_id_fkey FOREIGN KEY (arrival_id) REFERENCES telemetry.arrival(arrival_id);
+
+ALTER TABLE ONLY telemetry.replay
+    ADD CONSTRAINT replay_arrival_id_fkey FOREIGN KEY (arrival_id) REFERENCES telemetry.arrival(arrival_id);
 
 ALTER TABLE ONLY trace.anchor
     ADD CONSTRAINT anchor_chain_no_fkey FOREIGN KEY (chain_no) REFERENCES trace.chain(chain_no);
@@ -1544,14 +2438,55 @@ GRANT USAGE ON SCHEMA registry TO hanlu_registry;
 GRANT USAGE ON SCHEMA registry TO hanlu_ingest;
 GRANT USAGE ON SCHEMA registry TO hanlu_alerts;
 GRANT USAGE ON SCHEMA registry TO hanlu_trace;
+GRANT USAGE ON SCHEMA registry TO hanlu_reader;
 
 GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest;
 GRANT USAGE ON SCHEMA telemetry TO hanlu_alerts;
 GRANT USAGE ON SCHEMA telemetry TO hanlu_trace;
 GRANT USAGE ON SCHEMA telemetry TO hanlu_registry;
+GRANT USAGE ON SCHEMA telemetry TO hanlu_reader;
 
 GRANT USAGE ON SCHEMA trace TO hanlu_trace;
 GRANT USAGE ON SCHEMA trace TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.channel TO hanlu_registry;
+GRANT SELECT ON TABLE registry.channel TO hanlu_ingest;
+GRANT SELECT ON TABLE registry.channel TO hanlu_alerts;
+GRANT SELECT ON TABLE registry.channel TO hanlu_trace;
+GRANT SELECT ON TABLE registry.channel TO hanlu_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.hourly TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.hourly TO hanlu_reader;
+GRANT SELECT ON TABLE telemetry.hourly TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.hourly TO hanlu_trace;
+
+GRANT SELECT,INSERT ON TABLE telemetry.reading TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_registry;
+GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.hour_due TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.hour_due TO hanlu_reader;
+GRANT SELECT ON TABLE telemetry.hour_due TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.hour_due TO hanlu_trace;
+
+GRANT SELECT ON TABLE telemetry.kept TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.kept TO hanlu_reader;
+GRANT SELECT ON TABLE telemetry.kept TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.kept TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.daily TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.daily TO hanlu_reader;
+GRANT SELECT ON TABLE telemetry.daily TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.daily TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.day_due TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.day_due TO hanlu_reader;
+GRANT SELECT ON TABLE telemetry.day_due TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.day_due TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
 
@@ -1568,10 +2503,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.channel TO hanlu_registry;
-GRANT SELECT ON TABLE registry.channel TO hanlu_ingest;
-GRANT SELECT ON TABLE registry.channel TO hanlu_alerts;
-GRANT SELECT ON TABLE registry.channel TO hanlu_trace;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.broker_login TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.device TO hanlu_registry;
 GRANT SELECT ON TABLE registry.device TO hanlu_ingest;
@@ -1612,11 +2544,18 @@ GRANT SELECT ON TABLE registry.channel_v TO hanlu_registry;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_trace;
+GRANT SELECT ON TABLE registry.channel_v TO hanlu_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.enrolment TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.enrolment_use TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway_key TO hanlu_registry;
 GRANT SELECT ON TABLE registry.gateway_key TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.gateway_key TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.gateway_key TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.ignored_channel TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.level_name TO hanlu_registry;
 GRANT SELECT ON TABLE registry.level_name TO hanlu_ingest;
@@ -1648,7 +2587,15 @@ GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.birth_noted TO hanlu_ingest;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter_count TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_registry;
 
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_alerts;
@@ -1665,6 +2612,8 @@ GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.follower TO hanlu_ingest;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_ingest;
@@ -1679,6 +2628,13 @@ GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.gateway_account TO hanlu_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_hour TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.gateway_hour_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.gateway_hour_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.gateway_hour_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.gateway_hour_v TO hanlu_registry;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gateway_link TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_ingest;
@@ -1686,12 +2642,21 @@ GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.gateway_link_v TO hanlu_registry;
 
+GRANT SELECT ON TABLE telemetry.held TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.ingest_session TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.ingest_worker TO hanlu_ingest;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.latest TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_registry;
+GRANT SELECT ON TABLE telemetry.latest_v TO hanlu_reader;
+
+GRANT SELECT ON TABLE telemetry.legal_hold TO hanlu_ingest;
 
 GRANT SELECT,INSERT ON TABLE telemetry.loss TO hanlu_ingest;
 
@@ -1700,12 +2665,17 @@ GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_registry;
 
-GRANT SELECT,INSERT ON TABLE telemetry.reading TO hanlu_ingest;
+GRANT SELECT,INSERT ON TABLE telemetry.replay TO hanlu_ingest;
 
-GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_ingest;
-GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_alerts;
-GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_trace;
-GRANT SELECT ON TABLE telemetry.reading_v TO hanlu_registry;
+GRANT SELECT ON TABLE telemetry.retention_rule TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.retention_run TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.unapproved TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_registry;
 
 GRANT SELECT ON TABLE trace.ambient_product_v TO hanlu_trace;
 

@@ -1,21 +1,39 @@
-"""Messages to rows of `telemetry.arrival` and what is derived of them: the latest values and the gateways' links."""
+"""Messages to rows of `telemetry.arrival` and what is derived of them: the latest values and the gateways' links.
+
+A numbered message is a row. So is a bare one in which there was something to refuse, known by its digest. Bare ones
+without a fault have no need of an identity: their readings are known by channel and time. One that brings nothing new
+is a repetition and leaves no trace; those of one gateway and lane that were read from the network at one moment share
+a row, whose digest is SHA-256 of their digests one after the other. A device that sends reading by reading would cost
+several times as much otherwise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from hanlu.core.errors import TransientError
 from hanlu.core.rejected import Reason
 from hanlu.core.wire.documents import Birth
+from hanlu.core.wire.envelope import digest
+from hanlu.core.wire.topics import Lane
 from hanlu.db.pool import Connection
 from hanlu.db.queries import Queries
-from hanlu.ingest.binary import Booleans, Bytes, Floats, Int4s, Int8s, Texts
+from hanlu.ingest.binary import Booleans, Bytes, Floats, Int2s, Int4s, Int8s, Texts
 from hanlu.ingest.message import Accepted, Dead, Departed, Outcome
 from hanlu.ingest.store import Fate
 
-__all__ = ["Settled", "insert_arrivals", "keep_latest", "keep_links", "settle"]
+__all__ = [
+    "Settled",
+    "gathered",
+    "insert_arrivals",
+    "keep_latest",
+    "keep_links",
+    "settle",
+    "without_repetitions",
+]
 
 
 @dataclass(slots=True)
@@ -29,6 +47,8 @@ class Settled:
         values: parallel.
         duplicate: readings that were on record with the same value, and lost ones that were declared before.
         dead: what was refused, by decoding and because another value is on record.
+        qualities: of the readings newly stored; None when all are good.
+        messages: bare messages in this row; `message` is the first of them then.
     """
 
     message: Accepted
@@ -37,6 +57,8 @@ class Settled:
     values: Sequence[float]
     duplicate: int
     dead: tuple[Dead, ...]
+    qualities: Sequence[int] | None = None
+    messages: int = 1
 
     @property
     def dead_count(self) -> int:
@@ -64,10 +86,78 @@ def settle(
         mine = fates[start:end] if fates is not None else None
         start = end
         if mine is None or not any(mine):
-            settled.append(Settled(message, message.channel_ids, message.observed_ms, message.values, 0, message.dead))
+            columns = message.channel_ids, message.observed_ms, message.values
+            settled.append(Settled(message, *columns, 0, message.dead, message.qualities))
         else:
             settled.append(_parted(message, mine))
     return settled
+
+
+def without_repetitions(
+    settled: Sequence[Settled], known: Callable[[Sequence[Accepted]], set[tuple[int, bytes]]]
+) -> list[Settled]:
+    """Return what is left to be recorded when bare messages that bring nothing new are taken out.
+
+    Args:
+        settled: a batch, in order.
+        known: returns gateway and digest of those of the given messages that arrived before under their digest; asked
+            only for bare messages with another value than is on record.
+    """
+    kept: list[Settled] = []
+    seen: set[tuple[int, bytes]] | None = None
+    for each in settled:
+        message = each.message
+        if message.is_plain:
+            if not each.values and not each.dead:
+                continue
+            if each.dead:
+                if seen is None:
+                    seen = known([one.message for one in settled if one.dead and one.message.is_plain])
+                identity = (message.gateway_id, message.digest)
+                if identity in seen:
+                    if not each.values:
+                        continue
+                    each.message = _told_apart(message)
+                seen.add(identity)
+        kept.append(each)
+    return kept
+
+
+def gathered(settled: Sequence[Settled]) -> list[Settled]:
+    """Return the batch with bare messages of one gateway, lane and moment gathered into one."""
+    groups: dict[tuple[int, Lane, int], list[Settled]] = {}
+    rows: list[list[Settled]] = []
+    for each in settled:
+        message = each.message
+        if each.dead or not message.is_plain:
+            rows.append([each])
+            continue
+        group = groups.setdefault((message.gateway_id, message.topic.lane, message.received_ms), [])
+        if not group:
+            rows.append(group)
+        group.append(each)
+    return [row[0] if len(row) == 1 else _one_of(row) for row in rows]
+
+
+def _one_of(row: Sequence[Settled]) -> Settled:
+    qualities = None
+    if any(each.qualities for each in row):
+        qualities = [quality for each in row for quality in each.qualities or [0] * len(each.values)]
+    return Settled(
+        row[0].message._replace(digest=digest(b"".join([each.message.digest for each in row]))),
+        [channel_id for each in row for channel_id in each.channel_ids],
+        [ms for each in row for ms in each.observed_ms],
+        [value for each in row for value in each.values],
+        sum([each.duplicate for each in row]),
+        (),
+        qualities,
+        len(row),
+    )
+
+
+def _told_apart(message: Accepted) -> Accepted:
+    """Return the message under another digest: it came before, and what was stored of it then is on record no more."""
+    return message._replace(digest=digest(message.digest + struct.pack(">q", message.received_ms)))
 
 
 def _parted(message: Accepted, fates: Sequence[Fate]) -> Settled:
@@ -88,17 +178,34 @@ def _parted(message: Accepted, fates: Sequence[Fate]) -> Settled:
         [message.values[index] for index in stored],
         len(fates) - len(stored) - len(conflicting),
         dead,
+        [message.qualities[index] for index in stored] if message.qualities else None,
     )
 
 
 def insert_arrivals(
     connection: Connection, queries: Queries, settled: Sequence[Settled]
 ) -> dict[tuple[int, bytes], int]:
-    """Insert one row a message and return their ids by gateway and digest.
+    """Insert one row each and return their ids by gateway and digest.
 
     Raises:
         TransientError: another worker wrote one of them at this moment; begin again.
     """
+    arrival_ids = _inserted(connection, queries, settled)
+    if len(arrival_ids) == len(settled):
+        return arrival_ids
+    left = [each for each in settled if (each.message.gateway_id, each.message.digest) not in arrival_ids]
+    if not all(each.message.is_plain for each in left):
+        raise TransientError("another ingest worker is writing the same messages")
+    for each in left:
+        each.message = _told_apart(each.message)
+    arrival_ids |= _inserted(connection, queries, left)
+    if len(arrival_ids) != len(settled):
+        raise TransientError("another ingest worker is writing the same messages")
+    return arrival_ids
+
+
+def _inserted(connection: Connection, queries: Queries, settled: Sequence[Settled]) -> dict[tuple[int, bytes], int]:
+    """Insert those that are not there yet and return their ids."""
     messages = [each.message for each in settled]
     headers = [each.header if each.spool else None for each in messages]
     firsts: list[int] = []
@@ -127,16 +234,23 @@ def insert_arrivals(
             "dead": Int4s([each.dead_count for each in settled]),
             "firsts": Int4s(firsts),
             "lasts": Int4s(lasts),
+            "messages": Int4s([each.messages for each in settled]),
+            "judged": Booleans([each.qualities is not None for each in settled]),
             "events": Bytes([each.event for each in messages]),
             "channel_ids": Int4s([channel_id for each in settled for channel_id in each.channel_ids]),
             "observed_ms": Int8s([ms for each in settled for ms in each.observed_ms]),
             "values": Floats([value for each in settled for value in each.values]),
+            "qualities": _qualities(settled),
         },
     )
-    arrival_ids = {(gateway_id, digest): arrival_id for arrival_id, gateway_id, digest in rows}
-    if len(arrival_ids) != len(settled):
-        raise TransientError("another ingest worker is writing the same messages")
-    return arrival_ids
+    return {(gateway_id, identity): arrival_id for arrival_id, gateway_id, identity in rows}
+
+
+def _qualities(settled: Sequence[Settled]) -> Int2s | None:
+    """Return the qualities of all readings one after the other, None when all are good."""
+    if not any(each.qualities for each in settled):
+        return None
+    return Int2s([quality for each in settled for quality in each.qualities or [0] * len(each.values)])
 
 
 def keep_latest(connection: Connection, queries: Queries, settled: Iterable[Settled]) -> None:

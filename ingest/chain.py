@@ -68,8 +68,10 @@ def neighbours(messages: Iterable[Accepted], standings: dict[Spool, Standing], k
 
 
 def without_number(messages: Iterable[Accepted], links: Links) -> list[Accepted]:
-    """Return the messages that are identified by their digest: bare packs, and forks."""
-    return [message for message in messages if message.spool is None or _is_fork(message, links)]
+    """Return the messages that are identified by their digest: bare packs with a fault, and forks."""
+    return [
+        message for message in messages if not message.is_plain and (message.spool is None or _is_fork(message, links))
+    ]
 
 
 def judge(messages: Sequence[Accepted], links: Links, digests: set[tuple[int, bytes]]) -> Judged:
@@ -82,6 +84,9 @@ def judge(messages: Sequence[Accepted], links: Links, digests: set[tuple[int, by
     """
     judged = Judged()
     for message in messages:
+        if message.is_plain:  # repetitions show when its readings are stored
+            judged.fresh.append(message)
+            continue
         spool, header = message.spool, message.header
         if spool is None or header is None or _is_fork(message, links):
             _unnumbered(message, digests, judged)

@@ -103,9 +103,14 @@ class Accepted(NamedTuple):
         return (self.gateway_id, self.header.epoch) if self.header is not None and not self.forked else None
 
     @property
+    def is_plain(self) -> bool:
+        """A bare pack without a fault: nothing but readings, which are known by channel and time."""
+        return self.header is None and not self.dead
+
+    @property
     def dead_count(self) -> int:
         """Readings refused."""
-        return sum(each.reading_count for each in self.dead)
+        return sum([each.reading_count for each in self.dead]) if self.dead else 0
 
     @property
     def lost_count(self) -> int:

@@ -57,12 +57,17 @@ JOIN telemetry.arrival AS a ON a.gateway_id = w.gateway_id AND a.digest = w.dige
 -- The fast way in: all or nothing, refused at the first reading that is there already.
 COPY telemetry.reading (channel_id, observed_at, value) FROM STDIN (FORMAT BINARY);
 
+-- name: copy_judged_readings
+-- The same with the quality of each.
+COPY telemetry.reading (channel_id, observed_at, value, quality) FROM STDIN (FORMAT BINARY);
+
 -- name: insert_readings
 -- The patient way in: returns those that were not there yet.
-INSERT INTO telemetry.reading (channel_id, observed_at, value)
-SELECT o.channel_id, 'epoch'::timestamptz + o.observed_ms * INTERVAL '1 millisecond', o.value
-FROM unnest(%(channel_ids)s::integer[], %(observed_ms)s::bigint[], %(values)s::double precision[])
-    AS o (channel_id, observed_ms, value)
+INSERT INTO telemetry.reading (channel_id, observed_at, value, quality)
+SELECT o.channel_id, 'epoch'::timestamptz + o.observed_ms * INTERVAL '1 millisecond', o.value, o.quality
+FROM unnest(
+    %(channel_ids)s::integer[], %(observed_ms)s::bigint[], %(values)s::double precision[], %(qualities)s::smallint[]
+) AS o (channel_id, observed_ms, value, quality)
 ON CONFLICT (channel_id, observed_at) DO NOTHING
 RETURNING channel_id, (extract(epoch FROM observed_at) * 1000)::bigint;
 
@@ -77,10 +82,10 @@ WHERE r.observed_at >= 'epoch'::timestamptz + %(first_ms)s::bigint * INTERVAL '1
     AND r.observed_at <= 'epoch'::timestamptz + %(last_ms)s::bigint * INTERVAL '1 millisecond';
 
 -- name: insert_arrivals
--- One row a message; its readings are the slice first..last of the flat arrays (empty when last < first).
+-- One row a message, or several bare ones; its readings are the slice first..last of the flat arrays (empty when last < first).
 INSERT INTO telemetry.arrival (
     gateway_id, epoch, seq, digest, prev, evidence, lane, replayed, received_at,
-    reading_count, produced, stored, duplicate, lost, dead, channel_ids, observed_ms, "values", event
+    reading_count, produced, stored, duplicate, lost, dead, channel_ids, observed_ms, "values", event, messages, qualities
 )
 SELECT
     m.gateway_id, m.epoch, m.seq, m.digest, m.prev, m.evidence, m.lane, m.replayed,
@@ -89,15 +94,16 @@ SELECT
     (%(channel_ids)s::integer[])[m.first:m.last],
     (%(observed_ms)s::bigint[])[m.first:m.last],
     (%(values)s::double precision[])[m.first:m.last],
-    m.event
+    m.event, m.messages,
+    CASE WHEN m.judged THEN (%(qualities)s::smallint[])[m.first:m.last] END
 FROM unnest(
     %(gateway_ids)s::bigint[], %(epochs)s::bytea[], %(seqs)s::bigint[], %(digests)s::bytea[], %(prevs)s::bytea[],
     %(evidences)s::integer[], %(lanes)s::text[], %(replayeds)s::boolean[], %(received_ms)s::bigint[],
     %(produced)s::bigint[], %(stored)s::integer[], %(duplicate)s::integer[], %(lost)s::integer[], %(dead)s::integer[],
-    %(firsts)s::integer[], %(lasts)s::integer[], %(events)s::bytea[]
+    %(firsts)s::integer[], %(lasts)s::integer[], %(events)s::bytea[], %(messages)s::integer[], %(judged)s::boolean[]
 ) AS m (
     gateway_id, epoch, seq, digest, prev, evidence, lane, replayed, received_ms,
-    produced, stored, duplicate, lost, dead, first, last, event
+    produced, stored, duplicate, lost, dead, first, last, event, messages, judged
 )
 ON CONFLICT DO NOTHING
 RETURNING arrival_id, gateway_id, digest;
@@ -340,6 +346,7 @@ LIMIT %(most)s;
 -- The letter has come to its end; the row stays.
 UPDATE telemetry.dead_letter
 SET resolved_at = now(), tried_at = now(), noted_at = coalesce(noted_at, now()), outcome = %(outcome)s,
+    reading_count = CASE %(outcome)s WHEN 'replayed' THEN 0 ELSE reading_count END,
     attempts = attempts + %(changed)s::integer
 WHERE dead_letter_id = %(dead_letter_id)s;
 

@@ -16,9 +16,10 @@ from typing import Final
 import psycopg
 
 from hanlu.core.errors import TransientError
+from hanlu.core.reading import Quality
 from hanlu.db.pool import Connection
 from hanlu.db.queries import Queries
-from hanlu.ingest.binary import Floats, Int4s, Int8s, copy_rows
+from hanlu.ingest.binary import Floats, Int2s, Int4s, Int8s, copy_rows
 
 __all__ = ["Fate", "store_readings"]
 
@@ -27,7 +28,11 @@ _COPY_FROM: Final = 64
 
 _ROUNDS: Final = 3
 
+_GOOD: Final = int(Quality.GOOD)
+
 _Key = tuple[int, int]
+_Content = tuple[float, int]
+"""Value and quality."""
 
 
 class Fate(IntEnum):
@@ -46,8 +51,11 @@ def store_readings(
     channel_ids: Sequence[int],
     observed_ms: Sequence[int],
     values: Sequence[float],
+    qualities: Sequence[int] | None = None,
 ) -> list[Fate] | None:
     """Store readings and return the fate of each, or None when all were stored, as is the rule.
+
+    What is compared with the record is the value: the same value with another quality is the same reading.
 
     Args:
         connection: in a transaction.
@@ -55,16 +63,18 @@ def store_readings(
         channel_ids: of the registry.
         observed_ms: parallel, Unix milliseconds UTC.
         values: parallel, finite. Of two for one channel and time, the first counts.
+        qualities: parallel (hanlu.core.reading.Quality); None when all are good.
 
     Raises:
         TransientError: the database neither takes nor shows some of them; the transaction must be undone.
     """
-    if len(values) >= _COPY_FROM and _copied(connection, queries, channel_ids, observed_ms, values):
+    columns = channel_ids, observed_ms, values, qualities
+    if len(values) >= _COPY_FROM and _copied(connection, queries, copy_rows(*columns), judged=qualities is not None):
         return None
     first: dict[_Key, int] = {}
     for index, key in enumerate(zip(channel_ids, observed_ms, strict=True)):
         first.setdefault(key, index)
-    offered = {key: values[index] for key, index in first.items()}
+    offered = {key: (values[index], qualities[index] if qualities else _GOOD) for key, index in first.items()}
     stored, present = _inserted(connection, queries, offered)
     if len(stored) == len(values):
         return None
@@ -73,25 +83,18 @@ def store_readings(
         if key in stored and first[key] == index:
             fates.append(Fate.STORED)
         else:
-            recorded = offered[key] if key in stored else present[key]
+            recorded = offered[key][0] if key in stored else present[key]
             fates.append(Fate.DUPLICATE if recorded == value else Fate.CONFLICT)
     return fates
 
 
-def _copied(
-    connection: Connection,
-    queries: Queries,
-    channel_ids: Sequence[int],
-    observed_ms: Sequence[int],
-    values: Sequence[float],
-) -> bool:
+def _copied(connection: Connection, queries: Queries, rows: bytes, *, judged: bool) -> bool:
     """Copy all readings, or none and return False when one is on record already."""
-    rows = copy_rows(channel_ids, observed_ms, values)
     try:
         with (
             connection.transaction(),
             connection.cursor() as cursor,
-            cursor.copy(queries["copy_readings"]) as copy,
+            cursor.copy(queries["copy_judged_readings" if judged else "copy_readings"]) as copy,
         ):
             copy.write(rows)
     except psycopg.errors.UniqueViolation:
@@ -100,7 +103,7 @@ def _copied(
 
 
 def _inserted(
-    connection: Connection, queries: Queries, offered: dict[_Key, float]
+    connection: Connection, queries: Queries, offered: dict[_Key, _Content]
 ) -> tuple[set[_Key], dict[_Key, float]]:
     """Insert what is absent; return the keys stored now and the values of those that were there."""
     stored: set[_Key] = set()
@@ -108,9 +111,15 @@ def _inserted(
     left = list(offered)
     for _ in range(_ROUNDS):
         ids, times = Int4s([key[0] for key in left]), Int8s([key[1] for key in left])
+        contents = [offered[key] for key in left]
         rows = connection.execute(
             queries["insert_readings"],
-            {"channel_ids": ids, "observed_ms": times, "values": Floats([offered[key] for key in left])},
+            {
+                "channel_ids": ids,
+                "observed_ms": times,
+                "values": Floats([value for value, _ in contents]),
+                "qualities": Int2s([quality for _, quality in contents]),
+            },
         )
         stored.update(rows)
         left = [key for key in left if key not in stored]

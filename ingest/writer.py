@@ -3,7 +3,8 @@
 Arrivals, readings, losses, dead letters, accounts, the latest values and the gateways' links are written together, so
 whoever follows `telemetry.arrival` never sees half a message, and a receipt never promises what a crash can undo.
 Running the same batch again is harmless: messages are known by their place in the spool's chain or by their digest,
-readings by channel and time. That makes a COMMIT whose answer was lost no special case.
+faultless bare ones by their readings alone (hanlu.ingest.arrivals), and readings by channel and time. That makes a
+COMMIT whose answer was lost no special case.
 
 A message the database refuses (a text it cannot hold, a number too large) must not take its batch along: the batch is
 halved under savepoints until the message stands alone, which is then recorded with its bytes as a dead letter.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final
 
 import psycopg
@@ -24,7 +26,15 @@ from hanlu.core.wire.topics import Topic
 from hanlu.db.pool import Connection, connect, translated
 from hanlu.db.queries import load_queries
 from hanlu.ingest.account import Standing
-from hanlu.ingest.arrivals import Settled, insert_arrivals, keep_latest, keep_links, settle
+from hanlu.ingest.arrivals import (
+    Settled,
+    gathered,
+    insert_arrivals,
+    keep_latest,
+    keep_links,
+    settle,
+    without_repetitions,
+)
 from hanlu.ingest.binary import register
 from hanlu.ingest.chain import Link, Links, judge, neighbours, without_number
 from hanlu.ingest.dead_letters import keep_dead_letters, keep_losses, repeated_losses
@@ -178,8 +188,15 @@ class Writer:
         channel_ids = [channel_id for each in fresh for channel_id in each.channel_ids]
         observed_ms = [ms for each in fresh for ms in each.observed_ms]
         values = [value for each in fresh for value in each.values]
-        fates = store_readings(connection, self._queries, channel_ids, observed_ms, values) if values else None
-        return settle(fresh, fates, repeated_losses(connection, self._queries, fresh))
+        qualities = None
+        if any(each.qualities for each in fresh):
+            qualities = [quality for each in fresh for quality in each.qualities or [0] * len(each.values)]
+        columns = channel_ids, observed_ms, values, qualities
+        fates = store_readings(connection, self._queries, *columns) if values else None
+        settled = settle(fresh, fates, repeated_losses(connection, self._queries, fresh))
+        if fates is not None:
+            settled = without_repetitions(settled, partial(read_digests, connection, self._queries))
+        return gathered(settled)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ COMMENT ON VIEW telemetry.latest_v IS 'Newest reading per channel, for the conso
 CREATE OR REPLACE VIEW telemetry.arrival_feed AS
 SELECT
     txid, arrival_id, gateway_id, epoch, seq, digest, evidence, lane, replayed, received_at, recorded_at,
-    channel_ids, observed_ms, "values"
+    channel_ids, observed_ms, "values", qualities
 FROM telemetry.arrival
 WHERE txid < pg_snapshot_xmin(pg_current_snapshot());
 COMMENT ON VIEW telemetry.arrival_feed IS
