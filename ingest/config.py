@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from hanlu.core.errors import UsageError
 from hanlu.core.limits import PARTITIONS
+from hanlu.ingest.keeper_config import KeeperConfig
 
 __all__ = ["BrokerConfig", "IngestConfig"]
 
@@ -103,6 +104,7 @@ class IngestConfig(_Section):
     directory_miss_s: float = Field(
         default=1.0, ge=0, le=60, description="seconds between two readings of the registry caused by unknown names"
     )
+    keeper: KeeperConfig = Field(default_factory=KeeperConfig, description="the housekeeping beside the worker")
     retry_min_s: float = Field(default=0.1, gt=0, le=60, description="seconds before the first new try at the database")
     retry_max_s: float = Field(default=5.0, gt=0, le=600, description="seconds between tries at the database at most")
 

@@ -28,7 +28,7 @@ from hanlu.ingest.dead_letters import keep_losses, repeated_losses, storable
 from hanlu.ingest.directory import Gateway, Snapshot
 from hanlu.ingest.ledger import lock_accounts
 from hanlu.ingest.message import Accepted, Dead, Departed, Outcome, Refused
-from hanlu.ingest.replay import Letter, Part, revive, taken_again, waiting_names
+from hanlu.ingest.replay import AUTOMATIC, Letter, Part, revive, taken_again, waiting_names
 from hanlu.ingest.store import store_readings
 from hanlu.ingest.writer import Writer
 
@@ -82,6 +82,20 @@ class Replayer(Writer):
             if letter.arrival_id is not None:
                 return self._replay_part(letter, snapshot, done_by)
         return self._replay_whole(letter, taken_again(letter, snapshot, now_ms))
+
+    def look_at(self, dead_letter_id: int, snapshot: Snapshot, now_ms: int, done_by: str) -> None:
+        """Take in a new letter: list what it waits for, and try it where the registry may know better by now.
+
+        Raises:
+            TransientError: the database is away; nothing is changed.
+        """
+        with translated(), self.connection.transaction():
+            letter = self._locked(dead_letter_id)
+            if letter is None:
+                return
+            self._note(letter)
+        if letter.reason in AUTOMATIC:
+            self.replay(dead_letter_id, snapshot, now_ms, done_by)
 
     def close_letter(self, dead_letter_id: int) -> bool:
         """Mark an open letter as closed by a person and tell whether that was done; its readings stay dead."""

@@ -26,6 +26,7 @@ from hanlu.core.wire.topics import Lane, Topic
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
 from hanlu.ingest.directory import Directory
+from hanlu.ingest.keeper import keeping
 from hanlu.ingest.message import Accepted, Delivery, Outcome
 from hanlu.ingest.subscriber import Subscriber
 from hanlu.ingest.writer import Committed, Writer
@@ -62,7 +63,11 @@ def run(
         FatalError: the database is not what this program was made for.
     """
     clock = clock or SystemClock()
-    with closing(Writer(database_url)) as writer, Subscriber(config, clock) as subscriber:
+    with (
+        closing(Writer(database_url)) as writer,
+        Subscriber(config, clock) as subscriber,
+        keeping(config.keeper, database_url, clock),
+    ):
         Ingest(config, subscriber, writer, clock).run(stop, ready)
 
 
