@@ -148,6 +148,7 @@ class Keeper:
                     )
             else:
                 self._sweeping[code] = (present, rows[-1][0])
+                return True
             most -= len(rows)
         return False
 

@@ -76,6 +76,9 @@ class Replayer(Writer):
             if letter is None:
                 return None
             self.connection.execute("SET LOCAL synchronous_commit = off")
+            # First the account, then the letters: the order of the worker, so that nobody waits in a circle.
+            if letter.gateway_id is not None and letter.epoch is not None:
+                lock_accounts(self.connection, self._queries, [(letter.gateway_id, letter.epoch)])
             self._note(letter)
             if letter.dropped:
                 return "open"
@@ -117,13 +120,13 @@ class Replayer(Writer):
         """List what a letter waits for, once."""
         if letter.noted:
             return
+        self.connection.execute(self._queries["note_letter"], {"dead_letter_id": letter.dead_letter_id})
         names = waiting_names(letter)
         if names:
             self.connection.execute(
                 self._queries["add_waiting"],
                 _columns(letter, names) | {"received_ms": letter.received_ms, "most": self._most_unapproved},
             )
-        self.connection.execute(self._queries["note_letter"], {"dead_letter_id": letter.dead_letter_id})
 
     def _replay_whole(self, letter: Letter, outcome: Outcome) -> str | None:
         """Take a message nobody could answer for, or note why it still is one."""
@@ -150,6 +153,7 @@ class Replayer(Writer):
             self.connection.execute("SET LOCAL synchronous_commit = off")
             if self._locked(letter.dead_letter_id) is None:
                 return []
+            lock_accounts(self.connection, self._queries, [accepted.spool] if accepted.spool else [])
             # Before the message is written: should a part of it be refused for the same reason, that opens the letter
             # anew, as a part.
             self._resolve(letter, "arrived" if self._has_arrived(accepted) else "taken")
@@ -215,8 +219,6 @@ class Replayer(Writer):
         connection, queries = self.connection, self._queries
         if letter.gateway_id is None:
             raise FatalError(f"dead letter {letter.dead_letter_id} belongs to an arrival without a gateway")
-        if letter.epoch is not None:
-            lock_accounts(connection, queries, [(letter.gateway_id, letter.epoch)])
         message = Accepted(
             Topic(topic.partition, topic.gateway, Lane.BACKLOG),
             letter.gateway_id,

@@ -114,8 +114,13 @@ class Platform:
         )
         assert self.rows("SELECT channel_id, observed_at, value FROM telemetry.latest ORDER BY 1") == newest
         sums = self.rows(
-            "SELECT gateway_id, epoch, max(seq), sum(stored), sum(duplicate), sum(lost), sum(dead), count(*)"
-            " FROM telemetry.arrival WHERE epoch IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"
+            "SELECT a.gateway_id, a.epoch, a.highest, a.stored + coalesce(r.stored, 0),"
+            " a.duplicate + coalesce(r.duplicate, 0), a.lost + coalesce(r.lost, 0), a.dead - coalesce(r.revived, 0),"
+            " a.messages FROM (SELECT gateway_id, epoch, max(seq) AS highest, sum(stored) AS stored,"
+            " sum(duplicate) AS duplicate, sum(lost) AS lost, sum(dead) AS dead, count(*) AS messages"
+            " FROM telemetry.arrival WHERE epoch IS NOT NULL GROUP BY 1, 2) AS a LEFT JOIN (SELECT gateway_id, epoch,"
+            " sum(stored) AS stored, sum(duplicate) AS duplicate, sum(lost) AS lost, sum(revived) AS revived"
+            " FROM telemetry.replay WHERE epoch IS NOT NULL GROUP BY 1, 2) AS r USING (gateway_id, epoch) ORDER BY 1, 2"
         )
         kept = self.rows(
             "SELECT e.gateway_id, e.epoch, e.highest, e.stored, e.duplicate, e.lost, e.dead, e.highest - coalesce("
@@ -123,7 +128,7 @@ class Platform:
             "  WHERE g.gateway_id = e.gateway_id AND g.epoch = e.epoch), 0)"
             " FROM telemetry.gateway_epoch AS e ORDER BY 1, 2"
         )
-        assert sums == kept, "accounts and gaps agree with the arrivals"
+        assert sums == kept, "accounts and gaps agree with the arrivals and the replays"
         assert not self.rows(
             "SELECT FROM telemetry.gateway_epoch AS e WHERE watermark <> coalesce((SELECT min(from_seq) - 1"
             " FROM telemetry.gap AS g WHERE g.gateway_id = e.gateway_id AND g.epoch = e.epoch), highest)"
