@@ -121,3 +121,63 @@ written AS (
         last_at = excluded.last_at, last_value = excluded.last_value
 )
 SELECT count(*) FROM taken;
+
+-- name: history_channels
+-- The channels a person may see, by number or by name, or all of a site, of a zone, or of the subtree.
+SELECT
+    channel_id, channel, metric, unit, period_s, gateway, device, site, site_zh, site_en, zone, zone_zh, zone_en,
+    (extract(epoch FROM telemetry.gap_limit(period_s)) * 1000)::bigint AS gap_ms
+FROM registry.channel_v
+WHERE organisation_path LIKE %(scope)s::text || '%%'
+    AND (%(channel_ids)s::integer[] IS NULL OR channel_id = ANY (%(channel_ids)s))
+    AND (%(site)s::text IS NULL OR site = %(site)s)
+    AND (%(zone)s::text IS NULL OR zone = %(zone)s)
+    AND channel_id > %(after)s
+ORDER BY channel_id
+LIMIT %(limit)s;
+
+-- name: history_channel_ids
+-- The numbers of channels by gateway, device and metric.
+SELECT c.channel_id, w.place
+FROM unnest(%(gateways)s::text[], %(devices)s::text[], %(metrics)s::text[])
+    WITH ORDINALITY AS w (gateway, device, metric, place)
+JOIN registry.gateway AS g ON g.code = w.gateway
+JOIN registry.device AS d ON d.gateway_id = g.gateway_id AND d.code = w.device
+JOIN registry.channel AS c ON c.device_id = d.device_id AND c.metric = w.metric;
+
+-- name: history_readings
+-- A channel's readings in a span, the first of them.
+SELECT (date_part('epoch', observed_at) * 1000)::bigint, value, quality
+FROM telemetry.reading_v
+WHERE channel_id = %(channel_id)s AND observed_at >= %(from_at)s AND observed_at < %(to_at)s
+ORDER BY observed_at
+LIMIT %(limit)s;
+
+-- name: history_hours
+-- A channel's hours that begin in a span.
+SELECT
+    (extract(epoch FROM hour_at) * 1000)::bigint, readings, uncertain, bad, covered_s::double precision,
+    least, greatest, mean, weighted,
+    (extract(epoch FROM first_at) * 1000)::bigint, first_value, (extract(epoch FROM last_at) * 1000)::bigint, last_value
+FROM telemetry.hours(%(channel_id)s, %(from_at)s, %(to_at)s)
+ORDER BY hour_at;
+
+-- name: history_days
+-- A channel's days of China time that begin in a span.
+SELECT
+    (extract(epoch FROM telemetry.china_midnight(day)) * 1000)::bigint, readings, uncertain, bad,
+    covered_s::double precision, least, greatest, mean, weighted,
+    (extract(epoch FROM first_at) * 1000)::bigint, first_value, (extract(epoch FROM last_at) * 1000)::bigint, last_value
+FROM telemetry.days(
+    %(channel_id)s, telemetry.china_day(%(from_at)s),
+    telemetry.china_day(%(to_at)s::timestamptz + INTERVAL '1 day' - INTERVAL '1 millisecond')
+)
+ORDER BY day;
+
+-- name: history_latest
+-- The newest reading of channels, by observation time.
+SELECT
+    channel_id, (extract(epoch FROM observed_at) * 1000)::bigint, (extract(epoch FROM received_at) * 1000)::bigint,
+    value, quality
+FROM telemetry.latest_v
+WHERE channel_id = ANY (%(channel_ids)s::integer[]);

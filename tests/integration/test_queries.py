@@ -14,7 +14,15 @@ from fix_services import PostgresServer
 from hanlu.db.queries import load_queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROOMS = sorted(path.parent.name for path in REPOSITORY.glob("*/queries.sql"))
+FOLDERS = sorted(
+    path.parent.relative_to(REPOSITORY)
+    for pattern in ("*/queries.sql", "*/*/queries.sql")
+    for path in REPOSITORY.glob(pattern)
+    if path.parts[len(REPOSITORY.parts)] != "build"
+)
+ROOMS = [".".join(folder.parts) for folder in FOLDERS]
+"""Rooms, and folders of theirs with queries of their own."""
+
 NAMES = [(room, name) for room in ROOMS for name in load_queries(f"hanlu.{room}")]
 _PLACE = re.compile(r"%\((\w+)\)[sbt]")
 
@@ -55,7 +63,7 @@ def test_query_is_understood_by_the_server(connection: psycopg.Connection, room:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_query_is_used_by_its_room(room: str) -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / room).rglob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / room.replace(".", "/")).rglob("*.py"))
     composed = tuple(re.findall(r'f"([a-z_]+_)\{', code))  # f"walk_{direction}"
     unused = [name for name in load_queries(f"hanlu.{room}") if f'"{name}"' not in code]
     assert [name for name in unused if not name.startswith(composed)] == []
@@ -63,6 +71,6 @@ def test_every_query_is_used_by_its_room(room: str) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_query_asked_for_exists(room: str) -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / room).rglob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / room.replace(".", "/")).rglob("*.py"))
     asked = set(re.findall(r'[qQ]uer(?:y|ies)\["(\w+)"\]', code))
     assert asked <= set(load_queries(f"hanlu.{room}"))

@@ -65,7 +65,7 @@ class TestSchema:
             assert timescale.rows(TABLES) == plain.rows(TABLES)
             assert timescale.rows(CONSTRAINTS) == plain.rows(CONSTRAINTS)
             hypertables = timescale.rows("SELECT hypertable_name::text FROM timescaledb_information.hypertables")
-            assert hypertables == [("reading",)]
+            assert sorted(hypertables) == [("hourly",), ("reading",)]
             assert migrate(timescale.url) == []
 
     def test_each_role_writes_its_own_schema_and_no_other(self, plain: Platform) -> None:
@@ -74,7 +74,7 @@ class TestSchema:
             " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
             " WHERE r.rolname = ANY(%s) AND c.relkind IN ('r', 'p') AND n.nspname = ANY(%s)"
             " AND has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') GROUP BY 1, 2 ORDER BY 1, 2",
-            list(ROLES),
+            [*ROLES, "hanlu_reader"],
             list(ROLES.values()),
         )
         assert dict(may_write) == ROLES

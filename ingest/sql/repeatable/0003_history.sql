@@ -176,6 +176,8 @@ COMMENT ON FUNCTION telemetry.days(integer, date, date) IS
 GRANT USAGE ON SCHEMA telemetry, registry TO hanlu_reader;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.hourly, telemetry.daily, telemetry.hour_due,
 telemetry.day_due, telemetry.kept, registry.channel, registry.channel_v TO hanlu_reader;
+GRANT SELECT (gateway_id, code) ON registry.gateway TO hanlu_reader;
+GRANT SELECT (device_id, gateway_id, code) ON registry.device TO hanlu_reader;
 GRANT SELECT ON telemetry.hourly, telemetry.daily, telemetry.hour_due, telemetry.day_due, telemetry.kept
 TO hanlu_alerts, hanlu_trace;
 -- What may be deleted, and what was, is for the command that runs as the owner.
