@@ -38,6 +38,7 @@ from hanlu.app.wiring import database_url, trace_config
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError, UsageError
 from hanlu.db.pool import Pool, open_pool, translated
+from hanlu.ingest.history import api as readings_api
 from hanlu.registry.audit import Audit
 from hanlu.registry.passwords import Passwords
 from hanlu.registry.people import People
@@ -48,10 +49,15 @@ from hanlu.trace import capture_api, pages
 
 __all__ = ["ROOM_ROUTERS", "create_app", "serve"]
 
-ROOM_ROUTERS: Final = (("alerts", console.router), ("trace", pages.router), ("trace", capture_api.router))
-"""What the rooms bring: room, and the function that makes its routes."""
+ROOM_ROUTERS: Final = (
+    ("reader", readings_api.router),
+    ("alerts", console.router),
+    ("trace", pages.router),
+    ("trace", capture_api.router),
+)
+"""What the rooms bring: room, and the function that makes its routes. The reader is ingest's, but can only look."""
 
-POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8}
+POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8, "reader": 4}
 """Connections at most, by room."""
 
 CHART_SCRIPT: Final = "vendor/uPlot.iife.min.js"
@@ -206,6 +212,7 @@ def _options(settings: Settings, shared: _Shared) -> Mapping[str, Mapping[str, A
     """Return what each room is told beside the common things; each documents its own in its config.py."""
     trace = trace_config(settings)
     return {
+        "reader": {},
         "alerts": {"uplot": CHART_SCRIPT in shared.renderer.static, "stopping": shared.stopping},
         "trace": {"chain_url": trace.anchor.url, "capture": trace.capture, "curve": trace.curve},
     }
