@@ -238,8 +238,8 @@ SELECT
     coalesce(sum(a.dead), 0)::bigint AS dead,
     coalesce(sum(a.outstanding), 0)::bigint AS outstanding,
     (
-        SELECT coalesce(sum(d.times), 0)::bigint
-        FROM telemetry.dead_letter_v AS d
+        SELECT coalesce(sum(d.open_messages), 0)::bigint
+        FROM telemetry.dead_letter_count_v AS d
         LEFT JOIN registry.gateway AS known ON known.code = d.gateway
         LEFT JOIN registry.site AS place USING (site_id)
         LEFT JOIN registry.organisation AS owner USING (organisation_id)
@@ -297,14 +297,18 @@ WHERE starts_with(o.path, %(scope)s)
 ORDER BY l.reading_count DESC, g.code, l.reason
 
 -- name: console_dead_letters
--- Dead letters by gateway and reason, with the newest one's words: messages ingest refused, and documents the trace room
--- refused. Those of no known gateway for the whole tree only.
+-- Dead letters by gateway and reason, with the newest one's words: messages ingest refused and has not replayed since,
+-- and documents the trace room refused. Those of no known gateway for the whole tree only.
 SELECT
-    d.gateway, d.reason, sum(d.times)::bigint AS messages, sum(d.reading_count)::bigint AS reading_count,
-    (extract(epoch FROM max(d.received_at)) * 1000)::bigint AS newest_ms,
-    (array_agg(d.detail ORDER BY d.received_at DESC, d.dead_letter_id DESC))[1] AS detail
+    d.gateway, d.reason, sum(d.messages)::bigint AS messages, sum(d.reading_count)::bigint AS reading_count,
+    (extract(epoch FROM max(d.newest_at)) * 1000)::bigint AS newest_ms,
+    coalesce((array_agg(d.detail ORDER BY d.newest_at DESC, d.place DESC))[1], '') AS detail
 FROM (
-    SELECT gateway, reason, detail, reading_count, times, received_at, dead_letter_id FROM telemetry.dead_letter_v
+    SELECT
+        gateway, reason, newest_detail AS detail, open_readings AS reading_count, open_messages AS messages,
+        newest_at, 0::bigint AS place
+    FROM telemetry.dead_letter_count_v
+    WHERE open_messages > 0
     UNION ALL
     SELECT sender.code, t.reason, t.detail, 0, 1, t.at, t.arrival_id
     FROM trace.dead_letter_v AS t
