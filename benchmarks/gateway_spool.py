@@ -23,12 +23,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hanlu.core.clock import SystemClock
+from hanlu.gateway.clocks import GatewayClock, boot_identity
 from hanlu.gateway.config import LineConfig
 from hanlu.gateway.driver.contract import Batch
 from hanlu.gateway.driver.decode import Line, decode_line
 from hanlu.gateway.driver.line import LineServer
 from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
+from hanlu.gateway.policy import Admission, Priorities
 from hanlu.gateway.spool import Spool
 
 START_MS = 1_750_000_000_000
@@ -89,9 +91,14 @@ def bench_lines(spool: Spool, seconds: float, per_line: int, lines: int) -> floa
     return measured(seconds, step)[0]
 
 
+def intake_of(spool: Spool) -> SpoolIntake:
+    clock = GatewayClock(SystemClock(), boot_identity())
+    return SpoolIntake(spool, Packing(), clock, Admission(Priorities()), lambda: None)
+
+
 def bench_socket(spool: Spool, seconds: float, per_line: int, pipeline: int) -> float:
     """Pipeline lines through the driver and wait for their answers."""
-    server = LineServer(LineConfig(), SpoolIntake(spool, Packing(), SystemClock(), lambda: None), SystemClock())
+    server = LineServer(LineConfig(), intake_of(spool), SystemClock())
     thread = threading.Thread(target=server.run)
     thread.start()
     host, _, port = server.address.rpartition(":")

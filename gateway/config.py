@@ -12,7 +12,7 @@ from hanlu.core.wire.documents import BirthChannel
 from hanlu.gateway.driver.catalogue import AnyDriver
 from hanlu.gateway.driver.mapping import DriverConfig
 
-__all__ = ["BrokerConfig", "GatewayConfig", "LimitsConfig", "LineConfig", "UplinkConfig"]
+__all__ = ["BrokerConfig", "GatewayConfig", "LimitsConfig", "LineConfig", "PrioritiesConfig", "UplinkConfig"]
 
 
 class _Section(BaseModel):
@@ -75,6 +75,19 @@ class LimitsConfig(_Section):
     )
 
 
+Pattern = Annotated[str, Field(min_length=1, max_length=120)]
+
+
+class PrioritiesConfig(_Section):
+    """What matters when there is no room for everything (`gateway/policy.py`); patterns of channels, `*` and `?`."""
+
+    high: tuple[Pattern, ...] = Field(default=(), max_length=1_000, description="kept until the spool is full")
+    normal: tuple[Pattern, ...] = Field(default=(), max_length=1_000, description="thinned when it is nearly full")
+    low: tuple[Pattern, ...] = Field(
+        default=(), max_length=1_000, description="thinned from 80 %; health, battery and radio always, unless above"
+    )
+
+
 class GatewayConfig(_Section):
     """One gateway."""
 
@@ -92,6 +105,10 @@ class GatewayConfig(_Section):
     line: LineConfig = LineConfig()
     uplink: UplinkConfig = UplinkConfig()
     limits: LimitsConfig = LimitsConfig()
+    priorities: PrioritiesConfig = PrioritiesConfig()
+    health_period_s: float = Field(
+        default=60.0, ge=0, le=86_400, description="seconds between readings of its own health; 0: none"
+    )
 
     @field_validator("drivers")
     @classmethod

@@ -20,14 +20,13 @@ from typing import Final
 from hanlu.core.errors import ConflictError, FatalError, TransientError
 from hanlu.core.observe import log
 from hanlu.core.wire.envelope import NO_PREVIOUS, digest
-from hanlu.gateway.item import Refused
 
-__all__ = ["FORMAT", "State", "open_or_set_aside", "read_state", "translated", "write_state"]
+__all__ = ["FORMAT", "State", "is_out_of_space", "open_or_set_aside", "read_state", "translated", "write_state"]
 
 _logger = logging.getLogger(__name__)
 
-FORMAT: Final = 1
-"""Version of the file's layout; a newer one is refused, never touched."""
+FORMAT: Final = 2
+"""Version of the file's layout; an older one is brought up to date, a newer one is refused and never touched."""
 
 _SCHEMA: Final = """
 CREATE TABLE state (
@@ -38,10 +37,7 @@ CREATE TABLE state (
     prev BLOB NOT NULL,
     produced INTEGER NOT NULL,
     committed INTEGER NOT NULL,
-    pending_bytes INTEGER NOT NULL,
-    refused INTEGER NOT NULL,
-    refused_from_ms INTEGER,
-    refused_to_ms INTEGER
+    pending_bytes INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY,
@@ -50,14 +46,49 @@ CREATE TABLE message (
     raw BLOB NOT NULL
 ) STRICT;
 """
-_STATE_COLUMNS: Final = "epoch, head, prev, produced, committed, pending_bytes, refused, refused_from_ms, refused_to_ms"
+_ADDED_IN_2: Final = """
+CREATE TABLE dropped (
+    reason TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    from_ms INTEGER,
+    to_ms INTEGER,
+    PRIMARY KEY (reason, channel)
+) STRICT;
+CREATE TABLE answered (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    kept INTEGER NOT NULL
+) STRICT;
+CREATE TABLE held (
+    id INTEGER PRIMARY KEY,
+    boot TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE known_time (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    ms INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    boot TEXT NOT NULL
+) STRICT;
+"""
+_FROM_1_TO_2: Final = """
+INSERT INTO dropped SELECT 'spool_full', '', refused, refused_from_ms, refused_to_ms FROM state WHERE refused > 0;
+ALTER TABLE state DROP COLUMN refused;
+ALTER TABLE state DROP COLUMN refused_from_ms;
+ALTER TABLE state DROP COLUMN refused_to_ms;
+UPDATE state SET format = 2;
+"""
+_TABLES: Final = {
+    1: {"state", "message"},
+    2: {"state", "message", "dropped", "answered", "held", "known_time"},
+}
+_STATE_COLUMNS: Final = "epoch, head, prev, produced, committed, pending_bytes"
 
 
 class _DamagedError(Exception):
     """The file is not a sound spool."""
-
-
-_NONE_REFUSED: Final = Refused(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +101,7 @@ class State:
         prev: SHA-256 of that message.
         produced: readings accounted for in this epoch.
         committed: last seq receipted and deleted.
-        pending_bytes: size of the messages kept.
-        refused: readings turned away and not declared yet.
+        pending_bytes: size of the messages kept and of the readings held.
     """
 
     epoch: bytes
@@ -80,13 +110,10 @@ class State:
     produced: int = 0
     committed: int = 0
     pending_bytes: int = 0
-    refused: Refused = _NONE_REFUSED
 
     def row(self) -> tuple[object, ...]:
         """Return the columns in the table's order."""
-        gone = self.refused
-        numbers = (self.produced, self.committed, self.pending_bytes, gone.count, gone.from_ms, gone.to_ms)
-        return (self.epoch, self.head, self.prev, *numbers)
+        return (self.epoch, self.head, self.prev, self.produced, self.committed, self.pending_bytes)
 
 
 def open_or_set_aside(path: Path, now_ms: int) -> tuple[sqlite3.Connection, State]:
@@ -125,31 +152,50 @@ def _open(path: Path) -> tuple[sqlite3.Connection, State]:
         db.execute("COMMIT")
         if not tables:
             _sync_folder(path.parent)
-        elif tables != {"state", "message"}:
-            raise _DamagedError(f"tables {sorted(tables)}")
-        return db, _checked(db, path)
+        else:
+            _update_format(db, path, tables)
+        return db, _checked(db)
     except BaseException:
         db.close()
         raise
 
 
 def _create(db: sqlite3.Connection, path: Path) -> None:
-    for statement in _SCHEMA.split(";\n"):
-        if statement.strip():
-            db.execute(statement)
+    _execute_all(db, _SCHEMA + _ADDED_IN_2)
     state = State(epoch=secrets.token_bytes(16))
     db.execute(
-        f"INSERT INTO state (id, format, {_STATE_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+        f"INSERT INTO state (id, format, {_STATE_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
         (FORMAT, *state.row()),
     )
     log(_logger, logging.INFO, "gateway.spool.created", f"new spool {path}, epoch {state.epoch.hex()}")
 
 
+def _execute_all(db: sqlite3.Connection, statements: str) -> None:
+    """Run statements within the transaction at hand; `executescript` would end it."""
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def _update_format(db: sqlite3.Connection, path: Path, tables: set[str]) -> None:
+    """Bring an older layout up to date in one transaction: killed on the way, it is the old one still."""
+    row = db.execute("SELECT format FROM state WHERE id = 1").fetchone() if "state" in tables else None
+    version = 0 if row is None else row[0]
+    if version > FORMAT:
+        raise FatalError(f"{path} has format {version}, this Hanlu knows up to {FORMAT}: install the newer one again")
+    if tables != _TABLES.get(version):
+        raise _DamagedError(f"format {version} with tables {sorted(tables)}")
+    if version == 1:
+        db.execute("BEGIN EXCLUSIVE")
+        _execute_all(db, _ADDED_IN_2 + _FROM_1_TO_2)
+        db.execute("COMMIT")
+        log(_logger, logging.INFO, "gateway.spool.updated", f"{path}: format {version} is now {FORMAT}")
+
+
 def write_state(db: sqlite3.Connection, state: State) -> None:
     """Replace the state row; the caller holds the transaction."""
     db.execute(
-        "UPDATE state SET epoch = ?, head = ?, prev = ?, produced = ?, committed = ?, pending_bytes = ?,"
-        " refused = ?, refused_from_ms = ?, refused_to_ms = ?",
+        "UPDATE state SET epoch = ?, head = ?, prev = ?, produced = ?, committed = ?, pending_bytes = ?",
         state.row(),
     )
 
@@ -159,15 +205,11 @@ def read_state(db: sqlite3.Connection) -> State:
     row = db.execute(f"SELECT {_STATE_COLUMNS} FROM state WHERE id = 1").fetchone()  # noqa: S608 - constant
     if row is None:
         raise _DamagedError("no state row")
-    epoch, head, prev, produced, committed, pending_bytes, *refused = row
-    return State(epoch, head, prev, produced, committed, pending_bytes, Refused(*refused))
+    return State(*row)
 
 
-def _checked(db: sqlite3.Connection, path: Path) -> State:
+def _checked(db: sqlite3.Connection) -> State:
     """Return the state after checking the pages, the count and the end of the chain against it."""
-    row = db.execute("SELECT format FROM state WHERE id = 1").fetchone()
-    if row is not None and row[0] > FORMAT:
-        raise FatalError(f"{path} has format {row[0]}, this Hanlu knows up to {FORMAT}: install the newer one again")
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise _DamagedError(verdict)
@@ -217,6 +259,11 @@ def _means_damage(error: BaseException) -> bool:
     if isinstance(error, _DamagedError):
         return True
     return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _DAMAGE
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Tell whether SQLite failed for want of space on the disk."""
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 @contextmanager

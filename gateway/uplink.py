@@ -13,7 +13,7 @@ import selectors
 import socket
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -50,6 +50,8 @@ class Uplink:
         self._wake_write.setblocking(False)
         self.connected = False
         """Whether the broker has accepted us just now."""
+        self.beat: Callable[[], None] = lambda: None
+        """Called at least every minute or two, a connection attempt's time."""
 
     def wake(self) -> None:
         """Say that the spool has something new; from any thread."""
@@ -72,7 +74,9 @@ class Uplink:
         attempt = 0
         while not self._stop.is_set():
             since = self._clock.monotonic()
+            self.beat()
             self._converse()
+            self.beat()
             attempt = 0 if self._clock.monotonic() - since > _STEADY_S else attempt + 1
             limits = self._config.uplink
             pause = min(limits.reconnect_max_s, limits.reconnect_min_s * 2 ** min(attempt, 16))
@@ -94,6 +98,7 @@ class Uplink:
             log(_logger, logging.INFO, "gateway.link.up", f"{self._config.code}: connected")
             link.publish(self._courier.connected())
             while not self._stop.is_set() and link.alive:
+                self.beat()
                 self._deliver(link)
                 link.turn(self._pause(link))
             if self._stop.is_set() and link.alive:

@@ -102,6 +102,13 @@ class Window:
         self._patience_s = self._config.receipt_timeout_s
         self._waiting_since = now
 
+    def reconfigure(self, config: UplinkConfig) -> None:
+        """Go on with other rates and windows; what was sent stays sent."""
+        self._config = config
+        self._live_rate = Rate(config.live_rate)
+        self._backlog_rate = Rate(config.live_rate if self._in_order else config.backlog_rate)
+        self._patience_s = config.receipt_timeout_s
+
     def receipt(self, committed: int, missing: Iterable[tuple[int, int]], now: float) -> bool:
         """Take in the platform's word; return whether `committed` advanced (then the spool may delete up to it)."""
         self._quiet = 0

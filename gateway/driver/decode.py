@@ -17,7 +17,6 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hanlu.core.limits import EARLIEST_OBSERVED_MS
 from hanlu.core.reading import Reading
 from hanlu.core.rejected import Reason, Rejected
 from hanlu.core.senml import RELATIVE_BEFORE_S, Pack, decode_json
@@ -139,9 +138,6 @@ def _readings(pack: Pack, part: bytes, wire: _Wire) -> Line:
     for reading in pack.readings:
         if len(reading.name) > _MAX_NAME or not _is_unit(reading.unit):
             refused[Reason.MALFORMED].append(f"no name or unit of ours: {reading.name[:40]!r} {reading.unit[:20]!r}")
-        elif reading.observed_ms < EARLIEST_OBSERVED_MS:
-            # Such a time could not even be passed on: SenML would read small ones as relative to now.
-            refused[Reason.IMPOSSIBLE_TIME].append(f"{reading.name!r} at {reading.observed_ms} ms")
         else:
             good.append(reading)
     source = _source(part) if refused else ""

@@ -9,7 +9,7 @@ flushes, the next batch collects in the sockets, and TCP holds the devices back.
 
 What an answer means to the device:
 
-- `ok`: on this gateway's disk; forget it.
+- `ok`: on this gateway's disk, or counted there where the spool is so full that readings are thinned; forget it.
 - `error`: refused for good, with the reason; do not send it again. Readings refused because the spool is full are
   counted on disk before the answer and declared lost to the platform when there is room. Only an event refused for
   this reason may be offered again later: events are never declared lost.
@@ -20,14 +20,16 @@ There is no sign-in: the socket belongs on the loopback, or on a network of the 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import selectors
 import socket
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from hanlu.core.clock import Clock
 from hanlu.core.errors import TransientError
@@ -38,9 +40,8 @@ from hanlu.gateway.driver.contract import Batch, Verdict
 from hanlu.gateway.driver.decode import BadLine, Line, decode_line
 from hanlu.gateway.driver.framing import LineSplitter
 from hanlu.gateway.driver.listening import listen
-from hanlu.gateway.intake import SpoolIntake
 
-__all__ = ["LineServer"]
+__all__ = ["LineIntake", "LineServer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -48,8 +49,21 @@ _RECEIVE: Final = 64 * 1024
 """Bytes read from one connection in one round: with the number of connections this bounds a batch."""
 _MAX_UNREAD: Final = 64 * 1024
 """Bytes of answers a device may leave unread before its lines are left unread too."""
+_TICK_S: Final = 1.0
+"""Longest sleep: whoever watches this thread hears of it this often."""
+_ACCEPT_PAUSE_S: Final = 1.0
+"""Seconds without accepting once there is no file descriptor left."""
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SPOOL_FULL: Final = "spool_full"
 """Reason of the refusal when there is no room."""
+
+
+class LineIntake(Protocol):
+    """Takes the lines of one round at once (`gateway.intake.SpoolIntake`)."""
+
+    def offer_all(self, batches: Sequence[Batch]) -> list[Verdict]:
+        """Keep batches in their order and in one transaction; a verdict for each."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +85,7 @@ class _Round:
 class LineServer:
     """The southbound socket of one gateway."""
 
-    def __init__(self, config: LineConfig, intake: SpoolIntake, clock: Clock) -> None:
+    def __init__(self, config: LineConfig, intake: LineIntake, clock: Clock) -> None:
         """Listen at once, so that a taken address is known before anything starts.
 
         Args:
@@ -90,6 +104,9 @@ class LineServer:
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._connections: set[_Connection] = set()
         self._stopping = False
+        self._accept_again: float | None = None
+        self.beat: Callable[[], None] = lambda: None
+        """Called at least every second while it serves."""
         self.counts: Counter[str] = Counter()
         """`lines`, `readings`, `connections`, and refused lines by reason, since the start."""
 
@@ -115,7 +132,9 @@ class LineServer:
 
     def _round(self) -> None:
         heard = _Round()
-        for key, events in self._selector.select():
+        self.beat()
+        self._resume_accepting()
+        for key, events in self._selector.select(_TICK_S):
             if key.fileobj is self._listener:
                 self._accept()
             elif isinstance(connection := key.data, _Connection):
@@ -128,8 +147,10 @@ class LineServer:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
-            return  # the caller went away before we looked
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTOR:
+                self._rest_from_accepting()
+            return  # else the caller went away before we looked
         if len(self._connections) >= self._config.max_connections:
             self.counts["too_many_connections"] += 1
             sock.close()
@@ -142,6 +163,18 @@ class LineServer:
         self._connections.add(connection)
         self.counts["connections"] += 1
         self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def _rest_from_accepting(self) -> None:
+        """Leave callers in the kernel's queue for a while: it would go on telling us of them without a pause."""
+        self.counts["no_descriptor"] += 1
+        log(_logger, logging.ERROR, "gateway.line.crowded", "no file descriptor is left for another device")
+        self._selector.unregister(self._listener)
+        self._accept_again = self._clock.monotonic() + _ACCEPT_PAUSE_S
+
+    def _resume_accepting(self) -> None:
+        if self._accept_again is not None and self._clock.monotonic() >= self._accept_again:
+            self._accept_again = None
+            self._selector.register(self._listener, selectors.EVENT_READ)
 
     def _receive(self, connection: _Connection, heard: _Round) -> None:
         try:

@@ -17,11 +17,14 @@ from hanlu.core.clock import ManualClock
 from hanlu.core.errors import FatalError, TransientError, UsageError
 from hanlu.core.reading import Reading
 from hanlu.core.senml import decode_json
+from hanlu.core.wire.documents import Loss
 from hanlu.core.wire.envelope import ContentType, open_envelope
+from hanlu.gateway.clocks import GatewayClock
 from hanlu.gateway.config import BrokerConfig, GatewayConfig, LineConfig
 from hanlu.gateway.driver.line import LineServer
 from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
+from hanlu.gateway.policy import Admission, Priorities
 from hanlu.gateway.service import run
 from hanlu.gateway.spool import Spool
 
@@ -30,7 +33,8 @@ class Bench:
     def __init__(self, folder: Path, listen: str, max_bytes: int) -> None:
         self.spool = Spool(folder / "spool.sqlite", Ed25519PrivateKey.generate(), ManualClock(), max_bytes=max_bytes)
         self.commits = 0
-        self.intake = SpoolIntake(self.spool, Packing(), ManualClock(), self.committed)
+        clock = GatewayClock(ManualClock(START_MS + 10_000_000), "boot-1")
+        self.intake = SpoolIntake(self.spool, Packing(), clock, Admission(Priorities(high=("*",))), self.committed)
         self.server = LineServer(LineConfig(listen=listen), self.intake, ManualClock())
 
     def committed(self) -> None:
@@ -140,6 +144,7 @@ def test_full_spool_answers_with_a_clear_error_and_declares_the_loss_later(tmp_p
         (loss,) = [e for e in bench.envelopes() if e.header.content_type is ContentType.LOSS]
         assert loss.header.count == refused * 20
         assert loss.header.produced == 4_000
+        assert Loss.model_validate_json(loss.payload).channel == "room-1/air_temperature"
         again = Device(bench.server.address)
         again.send_readings(readings(1))
         again.settle()
@@ -150,11 +155,11 @@ def test_disk_that_fails_answers_nothing_and_the_device_sends_again(tmp_path, mo
     with running(tmp_path) as bench:
         append, failures = bench.spool.append, [1, 1, 1]
 
-        def failing(*args: object) -> range:
+        def failing(*args: object, **more: object) -> range:
             if failures:
                 failures.pop()
                 raise TransientError("disk full")
-            return append(*args)
+            return append(*args, **more)
 
         monkeypatch.setattr(bench.spool, "append", failing)
         device = Device(bench.server.address)
@@ -242,7 +247,7 @@ def test_gateway_whose_spool_turns_out_damaged_ends_with_the_cause_and_answers_n
     thread.start()
     assert ready.wait(5)
 
-    def damaged(*_args: object) -> range:
+    def damaged(*_args: object, **_more: object) -> range:
         raise FatalError("the spool is damaged: page 7")
 
     monkeypatch.setattr(Spool, "append", damaged)

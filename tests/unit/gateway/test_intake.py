@@ -14,9 +14,11 @@ from hanlu.core.rejected import Reason, Rejected
 from hanlu.core.senml import Pack, decode_json
 from hanlu.core.wire.documents import Loss, Undecoded
 from hanlu.core.wire.envelope import ContentType, Envelope, open_envelope
+from hanlu.gateway.clocks import GatewayClock
 from hanlu.gateway.driver.contract import Batch, Undecodable, Verdict
 from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
+from hanlu.gateway.policy import Admission, Priorities
 from hanlu.gateway.spool import Spool
 
 NOW = 1_750_000_000_000
@@ -27,7 +29,8 @@ class Bench:
         self.clock = ManualClock(NOW)
         self.spool = Spool(folder / "spool.sqlite", Ed25519PrivateKey.generate(), self.clock)
         self.commits = 0
-        self.intake = SpoolIntake(self.spool, Packing(), self.clock, self.committed)
+        self.gateway_clock = GatewayClock(self.clock, "boot-1")
+        self.intake = SpoolIntake(self.spool, Packing(), self.gateway_clock, Admission(Priorities()), self.committed)
 
     def committed(self) -> None:
         self.commits += 1
@@ -78,10 +81,10 @@ def test_message_that_cannot_be_read_goes_on_with_its_bytes_and_counts_nothing(b
 def test_batches_offered_during_a_flush_share_the_next_one(bench, monkeypatch):
     append, flushing, go_on = bench.spool.append, threading.Event(), threading.Event()
 
-    def slow(*args: object):
+    def slow(*args: object, **more: object):
         flushing.set()
         assert go_on.wait(10)
-        return append(*args)
+        return append(*args, **more)
 
     monkeypatch.setattr(bench.spool, "append", slow)
     verdicts = []
@@ -107,7 +110,7 @@ def test_batches_offered_during_a_flush_share_the_next_one(bench, monkeypatch):
 def test_disk_that_refuses_is_told_to_each_thread_and_the_next_offer_is_kept(bench, monkeypatch):
     append = bench.spool.append
 
-    def failing(*_: object):
+    def failing(*_: object, **_more: object):
         raise TransientError("disk full")
 
     monkeypatch.setattr(bench.spool, "append", failing)

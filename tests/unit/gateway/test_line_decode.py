@@ -59,8 +59,6 @@ def test_refused_records_become_one_declared_loss_for_each_reason():
         ({"n": "room-1/" + "x" * 120}, Reason.MALFORMED),
         ({"u": "degrees Celsius and so on"}, Reason.MALFORMED),
         ({"u": "摄氏度"}, Reason.MALFORMED),
-        ({"t": -1e9}, Reason.IMPOSSIBLE_TIME),
-        ({"t": 1_000_000_000}, Reason.IMPOSSIBLE_TIME),
         ({"t": 1e12}, Reason.IMPOSSIBLE_TIME),
     ],
 )

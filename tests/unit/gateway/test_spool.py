@@ -17,9 +17,11 @@ from hanlu.core.clock import ManualClock
 from hanlu.core.errors import ConflictError, FatalError, HanluError, TransientError
 from hanlu.core.wire.documents import Loss
 from hanlu.core.wire.envelope import NO_PREVIOUS, ContentType, Envelope, digest, open_envelope, public_bytes, verify
-from hanlu.gateway.item import Item, Kind, Refused
+from hanlu.gateway.item import Answered, Drop, Held, Item, Kind, KnownTime
+from hanlu.gateway.policy import Stage
 from hanlu.gateway.spool import Spool
 
+LOSS = ContentType.LOSS
 KEY = Ed25519PrivateKey.generate()
 
 
@@ -67,7 +69,9 @@ def test_new_spool_is_empty_with_an_epoch_of_its_own(path, tmp_path):
     assert first.epoch != second.epoch
     first.append([item()])
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in [path.parent, *path.parent.iterdir()]}
-    assert modes == {"data": 0o700, "spool.sqlite": 0o600, "spool.sqlite-wal": 0o600}
+    assert modes == {
+        "data": 0o700, "spool.sqlite": 0o600, "spool.sqlite-wal": 0o600, "spool.sqlite.reserve": 0o600,
+    }  # fmt: skip
     first.close()
     second.close()
 
@@ -166,37 +170,134 @@ def test_stats_tell_count_bytes_and_age(path):
     spool.close()
 
 
-def test_full_spool_refuses_readings_and_declares_them_lost_when_room_returns(path):
+def test_full_spool_counts_what_is_dropped_by_reason_and_channel_and_declares_it_when_room_returns(path):
     spool = opened(path, max_bytes=65_536)
-    while spool.accepts(Kind.READING):
+    while spool.stage < Stage.FULL:
         spool.append([item(1, size=4_000)])
-    assert spool.accepts(Kind.EVENT)
-    assert spool.accepts(Kind.READING, loss=True)
-    spool.append([], Refused(5, 1_000, 2_000))
-    spool.append([], Refused(2, 500, 1_500))
+    spool.append([], drops=[Drop("spool_full", "a/b", 5, 1_000, 2_000), Drop("spool_full", "a/c", 1, 7, 7)])
+    spool.append([], drops=[Drop("spool_full", "a/b", 2, 500, 1_500), Drop("decimated", "a/b", 1)])
     taken = spool.head
     spool.close()
     again = opened(path, max_bytes=65_536)
-    assert not again.accepts(Kind.READING)
-    assert again.stats().refused == 7
-    again.delete_committed(1)
-    assert not again.accepts(Kind.READING)
+    assert (again.stage, again.stats().full, again.stats().refused) == (Stage.FULL, True, 9)
+    again.delete_committed(2)
+    assert again.stats().refused == 9
     again.delete_committed(taken // 2)
-    assert again.accepts(Kind.READING)
-    declared = envelopes(again)[-1]
-    assert declared.header.count == 7
-    assert declared.header.produced == taken + 7
-    assert Loss.model_validate_json(declared.payload) == Loss(reason="spool_full", count=7, from_ms=500, to_ms=2_000)
+    assert again.stage is Stage.OPEN
+    declared = [Loss.model_validate_json(e.payload) for e in envelopes(again) if e.header.content_type is LOSS]
+    assert declared == [
+        Loss(reason="decimated", count=1, channel="a/b"),
+        Loss(reason="spool_full", count=7, channel="a/b", from_ms=500, to_ms=2_000),
+        Loss(reason="spool_full", count=1, channel="a/c", from_ms=7, to_ms=7),
+    ]
+    assert envelopes(again)[-1].header.produced == taken + 9
     assert again.stats().refused == 0
     assert_sound(again)
     again.close()
 
 
-def test_full_spool_keeps_a_reserve_for_events_that_ends_too(path):
-    spool = opened(path, max_bytes=65_536)
-    while spool.accepts(Kind.EVENT):
-        spool.append([item(0, size=4_000, kind=Kind.EVENT)])
-    assert 65_536 * 1.1 <= spool.stats().pending_bytes < 65_536 * 1.1 + 5_000
+def test_drops_of_more_channels_than_are_counted_apart_are_counted_by_reason(path):
+    spool = opened(path)
+    spool._stage = Stage.FULL
+    for start in range(0, 6_000, 1_000):
+        spool.append([], drops=[Drop("spool_full", f"room-{n}/a", 1, n, n) for n in range(start, start + 1_000)])
+    assert spool.stats().refused == 6_000
+    assert len(spool._drops) == 5_001
+    spool.close()
+    again = opened(path)
+    again.tidy()
+    declared = [Loss.model_validate_json(e.payload) for e in envelopes(again)]
+    assert sum(loss.count for loss in declared) == 6_000
+    (rest,) = [loss for loss in declared if loss.channel is None]
+    assert (rest.count, rest.from_ms, rest.to_ms) == (1_000, 5_000, 5_999)
+    again.close()
+
+
+def test_answers_are_remembered_across_restarts_and_the_oldest_forgotten(path):
+    spool = opened(path)
+    spool.append([], drops=[Drop("spool_full", "", 1)], answers=[Answered(b"first", kept=True)])
+    for start in range(0, 4_200, 100):
+        answers = [Answered(str(n).encode(), kept=False) for n in range(start, start + 100)]
+        spool.append([], drops=[Drop("spool_full", "", 1)], answers=answers)
+    assert [spool.answered(key) for key in (b"first", b"50", b"150", b"4199")] == [None, None, False, False]
+    spool.close()
+    again = opened(path)
+    assert [again.answered(key) for key in (b"first", b"50", b"150", b"4199")] == [None, None, False, False]
+    again.close()
+
+
+def test_held_readings_survive_and_become_messages_in_their_order(path):
+    spool = opened(path)
+    spool.append([item()], held=[Held("boot-1", 1_000, b"one"), Held("boot-1", 2_000, b"two")])
+    spool.append([], held=[Held("boot-2", 500, b"three")])
+    spool.begin_epoch()
+    spool.close()
+    again = opened(path)
+    assert (again.stats().held, again.has_held) == (3, True)
+    assert again.held_boots() == [("boot-2", 500), ("boot-1", 2_000)]
+    for boot in ("boot-1", "boot-2"):
+        again.release_held(boot, lambda held: [Item(Kind.READING, ContentType.SENML_JSON, held.body, 1)])
+    assert [e.payload for e in envelopes(again)][1:] == [b"one", b"two", b"three"]
+    assert (again.stats().held, again.stats().produced) == (0, 4)
+    assert_sound(again)
+    again.close()
+
+
+def test_known_time_survives(path):
+    spool = opened(path)
+    assert spool.known_time() is None
+    for ms in (1, 2):
+        spool.keep_known_time(KnownTime(ms, 7, "boot-1"))
+    spool.close()
+    again = opened(path)
+    assert again.known_time() == KnownTime(2, 7, "boot-1")
+    again.close()
+
+
+def test_file_of_format_1_opens_with_everything_in_it(tmp_path):
+    """The file was made by the code of version 0.1.0: 33 messages, 10 of them receipted, 7 readings refused."""
+    path = tmp_path / "spool.sqlite"
+    path.write_bytes((Path(__file__).parent / "data" / "spool-format-1.sqlite").read_bytes())
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    spool = Spool(path, key, ManualClock())
+    stats = spool.stats()
+    assert stats.epoch == "8bbaa37a191232780526013c3c351b23"
+    assert (stats.head, stats.committed, stats.produced, stats.refused) == (33, 10, 37, 7)
+    before = envelopes(spool)
+    assert [e.header.seq for e in before] == list(range(11, 34))
+    assert all(verify(e, public_bytes(key)) for e in before)
+    spool.append([item()])
+    spool.tidy()
+    after = envelopes(spool)
+    assert after[23].header.prev == digest(spool.next_after(32, 1)[0].raw)
+    assert Loss.model_validate_json(after[-1].payload) == Loss(
+        reason="spool_full", count=7, from_ms=1_000, to_ms=2_000
+    )  # fmt: skip
+    assert after[-1].header.produced == 37 + 1 + 7
+    spool.close()
+    Spool(path, key, ManualClock()).close()  # and it is a sound file of the new format
+
+
+def test_update_of_the_format_that_is_cut_short_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "spool.sqlite"
+    path.write_bytes((Path(__file__).parent / "data" / "spool-format-1.sqlite").read_bytes())
+    monkeypatch.setattr("hanlu.gateway.spool_file._FROM_1_TO_2", "UPDATE state SET format = 2;\nnonsense;\n")
+    with pytest.raises(HanluError):
+        opened(path)
+    monkeypatch.undo()
+    spool = opened(path)
+    assert spool.stats().refused == 7
+    spool.close()
+
+
+def test_digest_is_known_for_what_is_kept_and_for_the_last_one_deleted(path):
+    spool = opened(path)
+    spool.append([item() for _ in range(5)])
+    digests = [digest(message.raw) for message in spool.next_after(0, 5)]
+    spool.delete_committed(2)
+    assert [spool.digest_of(seq) for seq in range(1, 7)] == [None, *digests[1:], None]
+    spool.delete_committed(5)
+    assert [spool.digest_of(seq) for seq in (4, 5)] == [None, digests[4]]
     spool.close()
 
 
@@ -255,7 +356,7 @@ def test_file_of_a_newer_format_is_refused_and_not_touched(path):
     database.close()
     with pytest.raises(FatalError, match="format 99"):
         opened(path)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, path.name + ".reserve"}
 
 
 def test_failing_disk_keeps_nothing_of_the_batch_and_the_chain_whole(path):
