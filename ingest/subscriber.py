@@ -13,8 +13,10 @@ Source: MQTT 3.1.1, 3.1.2.4 (session state), 4.3.2 (QoS 1), 4.4 (redelivery), 4.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
+import socket
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -25,8 +27,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from hanlu.core.clock import Clock
 from hanlu.core.errors import UsageError
+from hanlu.core.limits import PARTITIONS
 from hanlu.core.observe import log
-from hanlu.core.wire.topics import Lane, Topic, subscription
+from hanlu.core.wire.topics import Lane, Topic, subscription, subscription_to_all
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.message import Delivery
 from hanlu.ingest.socket_buffer import BufferedSocket
@@ -72,12 +75,7 @@ class Subscriber:
         """
         self._config = config
         self._clock = clock
-        self._filters = [
-            (subscription(partition, lane), _QOS)
-            for lane in Lane
-            if lane.upward
-            for partition in sorted(config.partitions)
-        ]
+        self._filters = [(each, _QOS) for each in _filters(config.partitions)]
         self._generation = 0
         self._held = 0
         self._now_ms = 0
@@ -87,6 +85,9 @@ class Subscriber:
         self._retry_s = config.broker.reconnect_min_s
         self._maintained_at = 0.0
         self.inbox: deque[Delivery] = deque()
+        self._heard, self._bell = socket.socketpair()
+        self._heard.setblocking(False)
+        self._bell.setblocking(False)
         self._client = self._made()
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class Subscriber:
         if current is None and connect and self._connect():
             current = self._client.buffered_socket()
         if current is None:
-            time.sleep(min(timeout_s, max(0.0, self._retry_at - time.monotonic())) if connect else timeout_s)
+            self._sleep(min(timeout_s, max(0.0, self._retry_at - time.monotonic())) if connect else timeout_s)
             return
         if self._wait(current, timeout_s) and not self._full:
             self._read(current)
@@ -139,10 +140,14 @@ class Subscriber:
         current = self._client.buffered_socket()
         if current is None:
             return
-        for delivery in deliveries:
-            if delivery.qos and delivery.generation == self._generation:
-                self._client.ack(delivery.mid, delivery.qos)
+        generation = self._generation
+        current.acknowledge([each.mid for each in deliveries if each.qos and each.generation == generation])
         current.flush()
+
+    def wake(self) -> None:
+        """Let a `turn` that waits return at once; the only thing another thread may call."""
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it is awake already; closed: nobody waits
+            self._bell.send(b"\0")
 
     def publish(self, topic: Topic, payload: bytes) -> bool:
         """Publish a receipt or command at QoS 1; False when there is no connection or too many are on their way."""
@@ -163,6 +168,8 @@ class Subscriber:
         if (current := self._client.buffered_socket()) is not None:
             current.linger_s = max(0.1, end - time.monotonic())
             self._client.disconnect()  # closes the socket as soon as the farewell is written
+        self._bell.close()
+        self._heard.close()
 
     @property
     def _full(self) -> bool:
@@ -175,7 +182,6 @@ class Subscriber:
             client_id=broker.client_id,
             clean_session=False,
             protocol=mqtt.MQTTv311,
-            manual_ack=True,
         )
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password.get_secret_value() if broker.password else None)
@@ -191,7 +197,6 @@ class Subscriber:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
         return client
 
     def _connect(self) -> bool:
@@ -222,18 +227,40 @@ class Subscriber:
         """Wait until there is something to read, or to send, or the time is over; tell whether reading makes sense."""
         if current.readable_now and not self._full:
             return True
-        readers = [] if self._full else [current]
+        readers: list[BufferedSocket | socket.socket] = [self._heard] if self._full else [self._heard, current]
         writers = [current] if current.unsent else []
         readable, _, _ = select.select(readers, writers, [], timeout_s)
-        return bool(readable)
+        self._quiet(readable)
+        return current in readable
+
+    def _sleep(self, timeout_s: float) -> None:
+        """Wait for time to pass or for `wake`."""
+        readable, _, _ = select.select([self._heard], [], [], timeout_s)
+        self._quiet(readable)
+
+    def _quiet(self, readable: list[Any]) -> None:
+        if self._heard in readable:
+            self._heard.recv(4096)
 
     def _read(self, current: BufferedSocket) -> None:
         """Take in packets until the kernel has no more or memory is full."""
-        self._now_ms = self._clock.now_ms()
-        current.drained = False
-        while not self._full and not current.drained:
-            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
+        self._now_ms = now_ms = self._clock.now_ms()
+        generation, inbox, room = self._generation, self.inbox, self._config.receive_bytes
+        more = True
+        while more and self._held < room:
+            more = current.fill()
+            other = True
+            while other and self._held < room:
+                packets, other = current.split(room - self._held, _OVERHEAD)
+                for topic, payload, mid, qos in packets:
+                    inbox.append(Delivery(_text(topic), payload, now_ms, generation, mid, qos))
+                    self._held += len(payload) + _OVERHEAD
+                # The client reads one packet of another kind, or finds the connection ended.
+                if other and (self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or not self._is(current)):
+                    return
+
+    def _is(self, current: BufferedSocket) -> bool:
+        return self._client.buffered_socket() is current
 
     def _raise_fault(self) -> None:
         if self._fault is not None:
@@ -270,11 +297,17 @@ class Subscriber:
         self._back_off()
         log(_log, logging.WARNING, "ingest.broker.lost", "the connection to the broker ended", reason=str(reason))
 
-    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:  # a broker must not pass it on (MQTT 3.1.1, 1.5.3), but then it is only a bad topic
-            topic = "\N{REPLACEMENT CHARACTER}"
-        payload = bytes(message.payload)
-        self.inbox.append(Delivery(topic, payload, self._now_ms, self._generation, message.mid, message.qos))
-        self._held += len(payload) + _OVERHEAD
+
+def _filters(partitions: Iterable[int]) -> list[str]:
+    """Return the subscriptions for all upward lanes of these partitions: one a lane where they are all there are."""
+    lanes = [lane for lane in Lane if lane.upward]
+    if set(partitions) == set(range(PARTITIONS)):
+        return [subscription_to_all(lane) for lane in lanes]
+    return [subscription(partition, lane) for lane in lanes for partition in sorted(partitions)]
+
+
+def _text(topic: bytes) -> str:
+    try:
+        return topic.decode()
+    except UnicodeDecodeError:  # a broker must not pass it on (MQTT 3.1.1, 1.5.3), but then it is only a bad topic
+        return "\N{REPLACEMENT CHARACTER}"

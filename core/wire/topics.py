@@ -13,7 +13,7 @@ from functools import lru_cache
 from hanlu.core.limits import CODE_PATTERN, PARTITIONS
 from hanlu.core.rejected import Reason, Rejected
 
-__all__ = ["Lane", "Topic", "parse_topic", "subscription"]
+__all__ = ["Lane", "Topic", "parse_topic", "subscription", "subscription_to_all"]
 
 
 class Lane(StrEnum):
@@ -88,3 +88,8 @@ def _foreign(text: str) -> Rejected:
 def subscription(partition: int, lane: Lane | None = None) -> str:
     """Return the filter for every gateway of `partition`, one lane or all upward and downward ones."""
     return f"hanlu/1/{partition:02d}/+/{lane.value if lane else '+'}"
+
+
+def subscription_to_all(lane: Lane) -> str:
+    """Return the filter for one lane of every gateway of every partition."""
+    return f"hanlu/1/+/+/{lane.value}"
