@@ -17,6 +17,8 @@ __all__ = ["KINDS", "AnyDriver", "config_class"]
 KINDS: Final[dict[str, str]] = {
     "csv_folder": "csv_folder:CsvFolderConfig",
     "http_push": "http_push:HttpPushConfig",
+    "mavlink": "mavlink:MavlinkConfig",
+    "mavlink_tlog": "mavlink:TlogConfig",
     "modbus": "modbus:ModbusConfig",
     "mqtt_senml": "mqtt_senml:MqttSenmlConfig",
 }
