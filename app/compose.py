@@ -52,6 +52,8 @@ def listeners(settings: Settings, roles: Sequence[str]) -> list[Listener]:
         found.append(Listener(settings.web.host, settings.web.port, "web.port"))
     if settings.broker.url is None:
         found.append(Listener("127.0.0.1", settings.broker.port, "broker.port"))
+        if settings.broker.tls_port is not None:
+            found.append(Listener(settings.broker.tls_host, settings.broker.tls_port, "broker.tls_port"))
     if settings.chain.url is None and settings.chain.enabled:
         found.append(Listener("127.0.0.1", settings.chain.port, "chain.port"))
     if "gateway" in roles:
@@ -94,7 +96,7 @@ def compose(settings: Settings, say: Callable[[str], None], stop: threading.Even
     if postgres:
         values["database"] = {"url": postgres.url, "embedded": True}
     if broker:
-        values["broker"] = {"url": broker.url}
+        values["broker"] = {"url": broker.url, "embedded": True}
     if chain:
         values["chain"] = {
             "url": chain.url,

@@ -13,13 +13,14 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hanlu.core.errors import UsageError
-from hanlu.registry.config import SignInSettings
+from hanlu.registry.config import EnrolmentSettings, SignInSettings
 
 __all__ = [
     "MULTIPROCESS_VARIABLE",
@@ -119,7 +120,57 @@ class BrokerSettings(Section):
         description="mqtt:// or mqtts:// URL with the platform's user and password; none = embedded.",
         json_schema_extra=_SECRET,
     )
+    embedded: bool = Field(
+        False, description="Set by `hanlu up`: the broker at the URL is its own, so logins are written to its files."
+    )
     port: Port = Field(8078, description="Embedded broker: TCP port, loopback only.")
+    public_host: str | None = Field(
+        None,
+        min_length=1,
+        max_length=253,
+        description="Host gateways are told at enrolment; none = broker.url's, or with tls_port web.public_url's.",
+    )
+    public_port: Port | None = Field(
+        None, description="Port gateways are told at enrolment; none = that of broker.url, or tls_port."
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file of the CA that made the broker's certificate: trusted by the platform, told to gateways"
+        " at enrolment, and where certificates of gateways are required the CA of those; none = the system's roots.",
+    )
+    client_certificate_file: Path | None = Field(
+        None, description="External broker that asks for it: PEM certificate of the platform."
+    )
+    client_key_file: Path | None = Field(None, description="PEM key of that certificate.")
+    tls_port: Port | None = Field(
+        None, description="Embedded broker: TCP port for gateways elsewhere, with TLS; none = loopback only."
+    )
+    tls_host: str = Field("0.0.0.0", description="Embedded broker: address of that port.")  # noqa: S104 - TLS only
+    certificate_file: Path | None = Field(
+        None, description="Embedded broker: PEM certificate for tls_port (`hanlu broker certificate` makes one)."
+    )
+    key_file: Path | None = Field(None, description="Embedded broker: PEM key of that certificate.")
+    crl_file: Path | None = Field(
+        None, description="Embedded broker: PEM list of client certificates that were revoked; read at its start."
+    )
+    require_certificate: bool = Field(
+        False, description="Embedded broker: at tls_port a gateway must show a certificate of ca_file's CA."
+    )
+    use_identity_as_username: bool = Field(
+        False,
+        description="Embedded broker: the certificate's common name, a gateway's code, is the sign-in name and replaces"
+        " the password; revoking such a gateway takes crl_file.",
+    )
+    ask_key: str | None = Field(
+        None,
+        min_length=16,
+        description="What a broker shows (`Authorization: Bearer`) to ask at /broker who may do what; none = nobody"
+        " may ask.",
+        json_schema_extra=_SECRET,
+    )
+    ask_from: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128"), description="Networks a broker may ask from; this machine unless set."
+    )
     kind: Literal["auto", "mosquitto", "amqtt"] = Field(
         "auto",
         description="Embedded broker: Mosquitto where installed, else amqtt (for trials); or exactly one of them.",
@@ -130,6 +181,23 @@ class BrokerSettings(Section):
     session_expiry_days: int = Field(
         14, ge=1, le=3650, description="Embedded broker: a client absent for this long is forgotten, days."
     )
+
+    @field_validator("ask_from")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for each in networks:
+            ip_network(each)
+        return networks
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.tls_port is not None and (self.certificate_file is None or self.key_file is None):
+            raise ValueError("tls_port needs certificate_file and key_file: `hanlu broker certificate` makes them")
+        if self.use_identity_as_username and not self.require_certificate:
+            raise ValueError("use_identity_as_username needs require_certificate")
+        if self.require_certificate and self.ca_file is None:
+            raise ValueError("require_certificate needs ca_file")
+        return self
 
 
 class ChainSettings(Section):
@@ -207,6 +275,7 @@ class Settings(Section):
     chain: ChainSettings = Field(default_factory=ChainSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     signin: SignInSettings = Field(default_factory=SignInSettings)
+    enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

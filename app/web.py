@@ -34,11 +34,12 @@ from hanlu.app.pages import HtmlPages
 from hanlu.app.people_pages import people_router
 from hanlu.app.problems import Problems
 from hanlu.app.settings import Settings
-from hanlu.app.wiring import database_url, trace_config
+from hanlu.app.wiring import broker_door, broker_place, broker_questions, database_url, trace_config
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError, UsageError
 from hanlu.db.pool import Pool, open_pool, translated
 from hanlu.ingest.history import api as readings_api
+from hanlu.registry import approval_pages, broker_api, enrol_api, gateway_pages
 from hanlu.registry.audit import Audit
 from hanlu.registry.passwords import Passwords
 from hanlu.registry.people import People
@@ -46,10 +47,15 @@ from hanlu.registry.signin import SignIn
 from hanlu.registry.store import Registry
 from hanlu.registry.web import RoomWeb
 from hanlu.trace import capture_api, pages
+from hanlu.trace.label import qr
 
 __all__ = ["ROOM_ROUTERS", "create_app", "serve"]
 
 ROOM_ROUTERS: Final = (
+    ("registry", enrol_api.router),
+    ("registry", broker_api.router),
+    ("registry", gateway_pages.router),
+    ("registry", approval_pages.router),
     ("reader", readings_api.router),
     ("alerts", console.router),
     ("trace", pages.router),
@@ -212,6 +218,14 @@ def _options(settings: Settings, shared: _Shared) -> Mapping[str, Mapping[str, A
     """Return what each room is told beside the common things; each documents its own in its config.py."""
     trace = trace_config(settings)
     return {
+        "registry": {
+            "door": broker_door(settings),
+            "broker": broker_place(settings),
+            "questions": broker_questions(settings),
+            "enrolment": settings.enrolment,
+            "signin": settings.signin,
+            "qr": qr.svg,
+        },
         "reader": {},
         "alerts": {"uplot": CHART_SCRIPT in shared.renderer.static, "stopping": shared.stopping},
         "trace": {"chain_url": trace.anchor.url, "capture": trace.capture, "curve": trace.curve},

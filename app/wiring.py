@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hanlu.app.datafolder import DataFolder
+from hanlu.app.embedded.broker import EmbeddedBroker
 from hanlu.app.embedded.logins import Logins
 from hanlu.app.settings import Settings
 from hanlu.core.errors import UsageError
@@ -14,16 +17,23 @@ from hanlu.gateway.config import BrokerConfig as EdgeBroker
 from hanlu.gateway.config import GatewayConfig, LineConfig
 from hanlu.ingest.config import BrokerConfig as PlatformBroker
 from hanlu.ingest.config import IngestConfig
+from hanlu.registry.broker_rules import PLATFORM, password_hash
+from hanlu.registry.config import BrokerPlace, BrokerQuestions
+from hanlu.registry.enrolment import BrokerDoor, NoDoor
 from hanlu.trace.config import AnchorConfig, TraceConfig
 
 __all__ = [
+    "broker_door",
     "broker_folder",
+    "broker_place",
+    "broker_questions",
     "database_url",
     "edge_broker",
     "gateway_configs",
     "gateway_key_file",
     "ingest_config",
     "line_ports",
+    "platform_broker",
     "trace_config",
 ]
 
@@ -55,9 +65,62 @@ def ingest_config(settings: Settings) -> IngestConfig:
     Raises:
         UsageError: no broker is named and no `hanlu up` runs.
     """
-    if settings.broker.url is None:
+    return IngestConfig(broker=platform_broker(settings))
+
+
+def platform_broker(settings: Settings) -> PlatformBroker:
+    """Return how the platform itself reaches the broker.
+
+    Raises:
+        UsageError: no broker is named and no `hanlu up` runs, or its URL is none.
+    """
+    kept = settings.broker
+    if kept.url is None:
         raise UsageError("broker.url is not set: start `hanlu up` first, or name an MQTT broker")
-    return IngestConfig(broker=PlatformBroker.from_url(settings.broker.url))
+    tls = {
+        "ca_file": kept.ca_file,
+        "certificate_file": kept.client_certificate_file,
+        "certificate_key_file": kept.client_key_file,
+    }
+    return PlatformBroker.from_url(kept.url, **({} if kept.embedded else tls))
+
+
+def broker_door(settings: Settings) -> BrokerDoor:
+    """Return where logins must be told beside the database: the embedded broker's files, or nowhere."""
+    if not settings.broker.embedded:
+        return NoDoor()
+    return EmbeddedBroker(broker_folder(settings), settings.broker)
+
+
+def broker_place(settings: Settings) -> BrokerPlace:
+    """Return where gateways reach the broker, as they are told when they enrol.
+
+    Raises:
+        UsageError: `broker.ca_file` cannot be read.
+    """
+    kept = settings.broker
+    inside = PlatformBroker.from_url(kept.url) if kept.url else PlatformBroker(port=kept.port)
+    host, port, tls = inside.host, inside.port, inside.tls
+    if kept.tls_port is not None and (kept.embedded or kept.url is None):
+        host, port, tls = urlsplit(settings.web.base_url).hostname or host, kept.tls_port, True
+    try:
+        ca_pem = kept.ca_file.read_text(encoding="utf-8") if tls and kept.ca_file else None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"broker.ca_file {kept.ca_file} cannot be read: {error}") from error
+    return BrokerPlace(kept.public_host or host, kept.public_port or port, tls, ca_pem)
+
+
+def broker_questions(settings: Settings) -> BrokerQuestions:
+    """Return who may ask, as a broker does, who may do what."""
+    kept = settings.broker
+    platform = PlatformBroker.from_url(kept.url) if kept.url else None
+    password = platform.password if platform else None
+    return BrokerQuestions(
+        secret=kept.ask_key,
+        networks=tuple(ip_network(each) for each in kept.ask_from),
+        platform_user=(platform.username if platform else None) or PLATFORM,
+        platform_hash=password_hash(password.get_secret_value()) if password else None,
+    )
 
 
 def trace_config(settings: Settings) -> TraceConfig:
@@ -76,7 +139,7 @@ def edge_broker(settings: Settings, gateway: str) -> EdgeBroker:
     """Return how a gateway of this machine reaches the broker: with its own login where the broker is embedded."""
     if settings.broker.url is None:
         raise UsageError("broker.url is not set: start `hanlu up` first, or name an MQTT broker")
-    platform = PlatformBroker.from_url(settings.broker.url)
+    platform = platform_broker(settings)
     logins = Logins(broker_folder(settings))
     return EdgeBroker(
         host=platform.host,
@@ -84,6 +147,7 @@ def edge_broker(settings: Settings, gateway: str) -> EdgeBroker:
         username=gateway,
         password=logins.password(gateway),
         tls=platform.tls,
+        ca_file=platform.ca_file,
     )
 
 
@@ -93,8 +157,9 @@ def line_ports(settings: Settings, county: County) -> dict[str, int]:
 
 
 def gateway_configs(settings: Settings, county: County) -> list[GatewayConfig]:
-    """Return the configuration of every gateway of the simulated county."""
+    """Return the configuration of the gateways of the simulated county: all but those enrolled elsewhere or revoked."""
     ports = line_ports(settings, county)
+    elsewhere = Logins(broker_folder(settings)).elsewhere()
     return [
         GatewayConfig(
             code=gateway.code,
@@ -111,4 +176,5 @@ def gateway_configs(settings: Settings, county: County) -> list[GatewayConfig]:
             line=LineConfig(listen=f"127.0.0.1:{ports[gateway.code]}"),
         )
         for gateway in county.gateways
+        if gateway.code not in elsewhere
     ]

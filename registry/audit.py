@@ -31,6 +31,16 @@ ACTIONS: Final = {
     "registry.person.enable": "let a person sign in again",
     "registry.person.password": "changed their own password",
     "registry.person.reset": "gave a person a new random password",
+    "registry.gateway.add": "added a gateway",
+    "registry.gateway.token": "made a one-time enrolment token",
+    "registry.gateway.enrol": "a gateway enrolled its key with a token",
+    "registry.gateway.refuse": "a token or signature that enrols nothing",
+    "registry.gateway.renew": "a gateway renewed its key or its broker password",
+    "registry.gateway.password": "gave a gateway a new broker password",
+    "registry.gateway.revoke": "stopped taking anything from a gateway",
+    "registry.channel.approve": "approved a channel that waited",
+    "registry.channel.ignore": "put a waiting channel on the ignored list",
+    "registry.channel.restore": "took a channel off the ignored list",
 }
 """What this room and the application write; the other rooms add their own, `room.entity.verb`."""
 

@@ -345,3 +345,215 @@ DELETE FROM registry.signin_failure WHERE last_at < %(before)s;
 -- Write one line of the audit.
 INSERT INTO registry.audit (at, person_id, action, subject, detail)
 VALUES (%(at)s, %(person_id)s, %(action)s, %(subject)s, %(detail)s);
+
+-- name: least_used_partition
+-- The partition with the fewest gateways, the lowest of several.
+SELECT p.partition::integer
+FROM generate_series(0, %(most)s::integer - 1) AS p (partition)
+LEFT JOIN registry.gateway AS g ON g.partition = p.partition
+GROUP BY p.partition
+ORDER BY count(g.gateway_id), p.partition
+LIMIT 1;
+
+-- name: lock_gateways
+-- Let nobody else add gateways until the transaction ends; readers are not held up.
+LOCK TABLE registry.gateway IN EXCLUSIVE MODE;
+
+-- name: site_scope
+-- The key of a site by code, and whose it is.
+SELECT s.site_id, o.path
+FROM registry.site AS s
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE s.code = %(code)s;
+
+-- name: add_gateway
+-- Add a gateway, unless the code is taken.
+INSERT INTO registry.gateway (site_id, code, partition)
+VALUES (%(site_id)s, %(code)s, %(partition)s)
+ON CONFLICT (code) DO NOTHING
+RETURNING gateway_id;
+
+-- name: lock_gateway
+-- One gateway with whose it is; whoever else changes it waits until the transaction ends.
+SELECT g.gateway_id, g.code, g.partition, s.code AS site, o.path, g.revoked_at
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE g.code = %(code)s
+FOR UPDATE OF g;
+
+-- name: set_gateway_revoked
+-- Take nothing from a gateway any more, bare SenML included, or take from it again (null).
+UPDATE registry.gateway
+SET revoked_at = %(at)s, accepts_unsigned = accepts_unsigned AND %(at)s::timestamptz IS NULL
+WHERE gateway_id = %(gateway_id)s;
+
+-- name: gateway_overview
+-- Gateways of the sites below and including a path (one, when its code is given), with what was last heard of them.
+SELECT
+    g.gateway_id, g.code, g.partition, g.accepts_unsigned, g.revoked_at, s.code AS site, s.name_zh AS site_zh,
+    s.name_en AS site_en, o.path, k.kid, k.valid_from AS key_since, k.revoked_at AS key_until,
+    (
+        SELECT count(*) FROM registry.channel AS c JOIN registry.device AS d USING (device_id)
+        WHERE d.gateway_id = g.gateway_id
+    ) AS channels,
+    l.online, l.since, l.last_seen_at, l.birth ->> 'software' AS software,
+    (l.birth ->> 'config_version')::integer AS config_version, l.birth ->> 'config_error' AS config_error,
+    b.changed_at AS login_since,
+    CASE WHEN u.enrolment_id IS NULL THEN e.expires_at END AS token_until
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN LATERAL (
+    SELECT kid, valid_from, revoked_at FROM registry.gateway_key
+    WHERE gateway_id = g.gateway_id
+    ORDER BY revoked_at DESC NULLS FIRST, valid_from DESC LIMIT 1
+) AS k ON true
+LEFT JOIN telemetry.gateway_link_v AS l USING (gateway_id)
+LEFT JOIN registry.broker_login AS b USING (gateway_id)
+LEFT JOIN registry.enrolment AS e
+    ON e.gateway_id = g.gateway_id AND e.withdrawn_at IS NULL AND e.expires_at > %(now)s
+LEFT JOIN registry.enrolment_use AS u USING (enrolment_id)
+WHERE o.path LIKE %(scope)s::text || '%%' AND (%(code)s::text IS NULL OR g.code = %(code)s)
+ORDER BY g.code;
+
+-- name: gateway_keys
+-- All keys of a gateway, the newest first.
+SELECT kid, valid_from, revoked_at FROM registry.gateway_key WHERE gateway_id = %(gateway_id)s
+ORDER BY valid_from DESC, kid;
+
+-- name: gateway_channels
+-- The channels of a gateway.
+SELECT d.code AS device, d.kind, c.metric, c.unit, c.period_s, z.name_zh AS zone_zh, z.name_en AS zone_en
+FROM registry.channel AS c
+JOIN registry.device AS d USING (device_id)
+LEFT JOIN registry.zone AS z USING (zone_id)
+WHERE d.gateway_id = %(gateway_id)s
+ORDER BY d.code, c.metric;
+
+-- name: key_in_force
+-- A gateway's key that is trusted at a moment, and when it ends if it does.
+SELECT k.public_key, k.revoked_at
+FROM registry.gateway_key AS k
+JOIN registry.gateway AS g USING (gateway_id)
+WHERE k.kid = %(kid)s AND g.code = %(code)s AND (k.revoked_at IS NULL OR k.revoked_at > %(now)s);
+
+-- name: key_revoked_at
+-- Since or until when a key counts, null without an end.
+SELECT revoked_at FROM registry.gateway_key WHERE kid = %(kid)s;
+
+-- name: end_keys
+-- End the trust in all keys of a gateway but one (null ends all) at a moment, those that end earlier stay so.
+UPDATE registry.gateway_key
+SET revoked_at = %(at)s
+WHERE gateway_id = %(gateway_id)s
+    AND (%(but)s::bytea IS NULL OR kid <> %(but)s)
+    AND (revoked_at IS NULL OR revoked_at > %(at)s);
+
+-- name: withdraw_enrolments
+-- Make a gateway's token worth nothing, where it has one.
+UPDATE registry.enrolment SET withdrawn_at = %(now)s WHERE gateway_id = %(gateway_id)s AND withdrawn_at IS NULL;
+
+-- name: add_enrolment
+-- Keep the hash of a new token.
+INSERT INTO registry.enrolment (gateway_id, token_sha256, created_at, created_by, expires_at)
+VALUES (%(gateway_id)s, %(token_sha256)s, %(now)s, %(created_by)s, %(expires_at)s);
+
+-- name: enrolment_by_token
+-- What a token is good for.
+SELECT e.enrolment_id, g.code, e.expires_at, e.withdrawn_at
+FROM registry.enrolment AS e
+JOIN registry.gateway AS g USING (gateway_id)
+WHERE e.token_sha256 = %(token_sha256)s;
+
+-- name: use_enrolment
+-- Spend a token on a key; whoever comes second gets nothing.
+INSERT INTO registry.enrolment_use (enrolment_id, kid, used_at)
+VALUES (%(enrolment_id)s, %(kid)s, %(now)s)
+ON CONFLICT (enrolment_id) DO NOTHING
+RETURNING kid;
+
+-- name: enrolment_spent_on
+-- The key a token was spent on.
+SELECT kid FROM registry.enrolment_use WHERE enrolment_id = %(enrolment_id)s;
+
+-- name: put_broker_login
+-- Give a gateway a new broker password; the one before stays good until a moment (null: it ends now).
+INSERT INTO registry.broker_login AS b (gateway_id, password_hash, changed_at)
+VALUES (%(gateway_id)s, %(password_hash)s, %(now)s)
+ON CONFLICT (gateway_id) DO UPDATE SET
+    password_hash = excluded.password_hash, changed_at = excluded.changed_at,
+    previous_hash = CASE WHEN %(previous_until)s::timestamptz IS NOT NULL THEN b.password_hash END,
+    previous_until = %(previous_until)s;
+
+-- name: remove_broker_login
+-- Let a gateway sign in to the broker no more.
+DELETE FROM registry.broker_login WHERE gateway_id = %(gateway_id)s;
+
+-- name: broker_login
+-- How a gateway signs in, and its partition; revoked ones do not.
+SELECT g.partition, b.password_hash, b.previous_hash, b.previous_until
+FROM registry.gateway AS g
+JOIN registry.broker_login AS b USING (gateway_id)
+WHERE g.code = %(code)s AND g.revoked_at IS NULL;
+
+-- name: broker_logins
+-- All gateways that may sign in.
+SELECT g.code, g.partition, b.password_hash
+FROM registry.gateway AS g
+JOIN registry.broker_login AS b USING (gateway_id)
+WHERE g.revoked_at IS NULL
+ORDER BY g.code;
+
+-- name: partition_in_use
+-- The partition of a gateway that is not revoked.
+SELECT partition FROM registry.gateway WHERE code = %(code)s AND revoked_at IS NULL;
+
+-- name: waiting_channels
+-- Channels that gateways of a subtree report and nobody approved, those on the ignored list marked.
+SELECT
+    u.gateway_id, g.code AS gateway, s.code AS site, s.name_zh AS site_zh, s.name_en AS site_en, u.name, u.unit,
+    u.period_s, u.first_seen, u.last_seen, u.readings_waiting, u.announced, i.name IS NOT NULL AS ignored
+FROM telemetry.unapproved_channel AS u
+JOIN registry.gateway AS g USING (gateway_id)
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN registry.ignored_channel AS i ON i.gateway_id = u.gateway_id AND i.name = u.name
+WHERE o.path LIKE %(scope)s::text || '%%' AND (%(gateway)s::text IS NULL OR g.code = %(gateway)s)
+ORDER BY g.code, u.name;
+
+-- name: zones_to_choose
+-- The zones a device behind a gateway may stand in: those of a subtree, the gateway's own site first.
+SELECT z.code, z.name_zh, z.name_en, s.name_zh AS site_zh, s.name_en AS site_en, s.code = %(site)s AS near
+FROM registry.zone AS z
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s::text || '%%'
+ORDER BY s.code = %(site)s DESC, s.code, z.code;
+
+-- name: devices_of_gateway
+-- The devices of a gateway that are registered already.
+SELECT d.code, d.kind, z.code AS zone
+FROM registry.device AS d
+JOIN registry.gateway AS g USING (gateway_id)
+LEFT JOIN registry.zone AS z USING (zone_id)
+WHERE g.code = %(gateway)s;
+
+-- name: device_kinds
+-- The kinds of devices in use.
+SELECT DISTINCT kind FROM registry.device ORDER BY kind;
+
+-- name: profile_codes
+-- The limit profiles there are, and the metrics they limit.
+SELECT code, array_agg(DISTINCT metric) AS metrics FROM registry.limit_profile GROUP BY code ORDER BY code;
+
+-- name: ignore_channel
+-- Put a waiting channel on the ignored list.
+INSERT INTO registry.ignored_channel (gateway_id, name, ignored_at, ignored_by)
+VALUES (%(gateway_id)s, %(name)s, %(now)s, %(by)s)
+ON CONFLICT (gateway_id, name) DO NOTHING
+RETURNING name;
+
+-- name: restore_channel
+-- Take a channel off the ignored list.
+DELETE FROM registry.ignored_channel WHERE gateway_id = %(gateway_id)s AND name = %(name)s RETURNING name;

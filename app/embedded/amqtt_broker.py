@@ -8,7 +8,6 @@ way.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import signal
 import sys
@@ -42,9 +41,8 @@ class LoginPlugin(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no types
 
     async def authenticate(self, *, session: Any) -> bool:
         """Compare in constant time; no session, no user name or an unknown one means no."""
-        logins = Logins(Path(self.config.folder)).all()
-        expected = logins.get(session.username or "") if session else None
-        return expected is not None and hmac.compare_digest(expected.encode(), (session.password or "").encode())
+        logins = Logins(Path(self.config.folder))
+        return bool(session) and logins.accepts(session.username or "", session.password or "")
 
     @dataclass
     class Config:

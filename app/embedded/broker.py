@@ -89,6 +89,8 @@ class EmbeddedBroker:
             UsageError: if Mosquitto is demanded and not installed.
         """
         self._mosquitto = None if self.settings.kind == "amqtt" else find_mosquitto()
+        if self.settings.tls_port is not None and self._mosquitto is None:
+            raise UsageError("broker.tls_port needs Mosquitto: sudo apt-get install mosquitto")
         if self.settings.kind == "mosquitto" and self._mosquitto is None:
             raise UsageError("broker.kind is mosquitto, but Mosquitto is not installed: sudo apt-get install mosquitto")
         if self._mosquitto:
@@ -116,9 +118,23 @@ class EmbeddedBroker:
     def add_gateways(self, gateways: tuple[str, ...]) -> None:
         """Give more gateways a login, also while the broker runs, and from another process than its supervisor's."""
         if self.logins.ensure(gateways):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
-                pid = int((self.folder / "mosquitto.pid").read_text())
-                os.kill(pid, signal.SIGHUP)  # Mosquitto reads its password file again; amqtt looks by itself
+            self._read_again()
+
+    def admit(self, code: str, stored: str) -> None:
+        """Let a gateway elsewhere sign in with the password of this hash, at once (registry.enrolment.BrokerDoor)."""
+        self.logins.admit(code, stored)
+        self._read_again()
+
+    def expel(self, code: str) -> None:
+        """Let a gateway sign in no more; Mosquitto ends its session now, amqtt when it next connects."""
+        self.logins.expel(code)
+        self._read_again()
+
+    def _read_again(self) -> None:
+        """Make a running Mosquitto read its password file, and check who is connected by it; amqtt looks by itself."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            pid = int((self.folder / "mosquitto.pid").read_text())
+            os.kill(pid, signal.SIGHUP)
 
     def _configuration(self) -> str:
         """Mosquitto's configuration (mosquitto.conf(5)); written at every start."""
@@ -149,9 +165,29 @@ class EmbeddedBroker:
             "log_type warning",
             "log_type notice",
         ]
+        lines += self._tls_lines()
         if os.geteuid() == 0:
             lines.append("user root")  # else it changes to an account that cannot read our closed folder
         return "\n".join(lines) + "\n"
+
+    def _tls_lines(self) -> list[str]:
+        """The listener for gateways elsewhere, where there is one."""
+        kept = self.settings
+        if kept.tls_port is None:
+            return []
+        lines = [
+            f"listener {kept.tls_port} {kept.tls_host}",
+            f"certfile {kept.certificate_file}",
+            f"keyfile {kept.key_file}",
+            "tls_version tlsv1.2",
+            # A client id is its session: nobody shall take another's over.
+            "use_username_as_clientid true",
+        ]
+        if kept.require_certificate:
+            lines += ["require_certificate true", f"cafile {kept.ca_file}"]
+            lines += [f"use_identity_as_username {str(kept.use_identity_as_username).lower()}"]
+            lines += [f"crlfile {kept.crl_file}"] if kept.crl_file else []
+        return lines
 
 
 def find_mosquitto() -> Path | None:

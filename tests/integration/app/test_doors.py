@@ -15,6 +15,8 @@ PUBLIC = {
     # the shopper's pages and what a phone needs to check them
     "/01/{rest:path}",
     "/trace/bundle", "/trace/chain", "/label/01/{rest:path}",
+    # a gateway before anybody knows it: guarded by its token or key, and by a limit of tries
+    "/api/enrol", "/api/enrol/challenge", "/api/enrol/renew",
 }  # fmt: skip
 """Paths anybody may open; a new one is added here by decision, not by accident."""
 
@@ -35,7 +37,7 @@ def _all_routes(found: list[object]) -> Iterator[object]:
 
 def test_all_rooms_have_their_doors(site: Site):
     paths = {route.path for route in routes(site)}
-    assert {"/", "/console", "/01/{rest:path}", "/admin/people"} <= paths
+    assert {"/", "/console", "/01/{rest:path}", "/admin/people", "/admin/gateways", "/admin/channels"} <= paths
     assert any("inspect" in path for path in paths)
     assert any("capture" in path for path in paths)
 
@@ -68,6 +70,11 @@ def test_a_stranger_opens_the_public_doors_only(site: Site):
         ("operator", "/console", 200),
         ("operator", "/inspect", 403),
         ("operator", "/admin/people", 403),
+        ("operator", "/admin/gateways", 403),
+        ("operator", "/admin/channels", 403),
+        ("inspector", "/admin/gateways", 403),
+        ("admin", "/admin/gateways", 200),
+        ("admin", "/admin/channels", 200),
         ("inspector", "/inspect", 200),
         ("inspector", "/console", 403),
         ("admin", "/console", 200),

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hanlu.app.embedded import cache
 from hanlu.app.embedded.amqtt_broker import may
 from hanlu.app.embedded.chain import keep_readable
-from hanlu.app.embedded.logins import PLATFORM, Logins, mosquitto_hash
+from hanlu.app.embedded.logins import PLATFORM, Logins
 from hanlu.app.embedded.timescaledb import debian_mirror
 from hanlu.app.process import Account
 from hanlu.core.errors import NotFoundError, UsageError
+from hanlu.registry.broker_rules import password_hash
 
 DEB822 = """# comment
 Types: deb
@@ -49,14 +50,14 @@ def test_mirror_is_the_one_the_machine_uses(sources: list[str], mirror: str | No
     assert debian_mirror(sources) == mirror
 
 
-def test_mosquitto_hash_is_what_its_own_tool_writes() -> None:
+def test_password_hash_is_what_its_own_tool_writes() -> None:
     # mosquitto_passwd 2.0.11 wrote this line for the password "peach".
     line = (
         "$7$101$fi4IQh7/hEHeAEk1$P/uGFq9L/X9px1qDtDupG3oyxzNiixTWRgUNcmXciUO7Sj"
         "/pFj2fLMAy6xXATeZYFAp98EMxjQ6Ziny8A3f+2w=="
     )
     salt = base64.b64decode(line.split("$")[3])
-    assert mosquitto_hash("peach", salt) == line
+    assert password_hash("peach", salt) == line
 
 
 def test_logins_are_random_kept_and_private(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_torn_state_is_replaced_by_the_last_good_one(tmp_path: Path) -> None:
 
 
 def test_hash_is_of_the_scheme_it_names() -> None:
-    scheme, rounds, salt, digest = mosquitto_hash("peach").split("$")[1:]
+    scheme, rounds, salt, digest = password_hash("peach").split("$")[1:]
     assert (scheme, rounds) == ("7", "101")
     expected = hashlib.pbkdf2_hmac("sha512", b"peach", base64.b64decode(salt), 101)
     assert base64.b64decode(digest) == expected

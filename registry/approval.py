@@ -1,0 +1,279 @@
+"""Channels that wait for approval: what gateways report and the register does not know yet.
+
+Their readings wait as dead letters with their bytes; ingest stores them by itself once the register knows the name. So
+approving is nothing but writing device and channel. Refusing keeps the readings as they are and only takes the channel
+off the list; it can be taken back.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from psycopg.rows import class_row
+
+from hanlu.core.clock import Clock, from_ms
+from hanlu.core.errors import NotFoundError, UsageError
+from hanlu.core.limits import CODE_PATTERN
+from hanlu.db.pool import Connection, Pool, translated
+from hanlu.db.queries import load_queries
+from hanlu.registry.access import Person
+from hanlu.registry.audit import Audit
+from hanlu.registry.enrolment import locked_gateway
+from hanlu.registry.records import Channel, Device
+from hanlu.registry.store import Editor
+
+__all__ = ["Approval", "Approvals", "KnownDevice", "Profile", "WaitingChannel", "ZoneChoice"]
+
+MAX_PERIOD_S: Final = 86_400.0
+"""Longest time between two readings of a channel, seconds (as a birth may announce)."""
+
+MAX_UNIT: Final = 16
+"""Most characters of a SenML unit."""
+
+USUAL_PERIOD_S: Final = 60.0
+"""Proposed where the gateway never announced one."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}")
+_QUERIES = load_queries("hanlu.registry")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingChannel:
+    """One channel that waits.
+
+    Attributes:
+        gateway_id: key of its gateway.
+        gateway: code of it.
+        site: code of the gateway's site.
+        site_zh: its Chinese name.
+        site_en: its English name.
+        name: `device/metric`.
+        unit: SenML unit as announced or sent, "" for none.
+        period_s: seconds between readings as announced; None when never announced.
+        first_seen: when it was first heard of.
+        last_seen: when last.
+        readings_waiting: readings held back so far.
+        announced: a birth named it.
+        ignored: it is on the ignored list.
+    """
+
+    gateway_id: int
+    gateway: str
+    site: str
+    site_zh: str
+    site_en: str
+    name: str
+    unit: str
+    period_s: float | None
+    first_seen: datetime
+    last_seen: datetime
+    readings_waiting: int
+    announced: bool
+    ignored: bool
+
+    @property
+    def device(self) -> str:
+        """The device's code, the part before the first slash."""
+        return self.name.partition("/")[0]
+
+    @property
+    def metric(self) -> str:
+        """What is measured, the part behind the first slash."""
+        return self.name.partition("/")[2]
+
+    @property
+    def proposed_period_s(self) -> float:
+        """The announced period, or the usual one."""
+        return self.period_s or USUAL_PERIOD_S
+
+    @property
+    def fits(self) -> bool:
+        """Whether a device and channel of this name can be registered at all."""
+        return bool(re.fullmatch(CODE_PATTERN, self.device) and _METRIC.fullmatch(self.metric))
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """How a waiting channel is to be registered.
+
+    Attributes:
+        name: `device/metric`.
+        unit: SenML unit; must be the one the readings carry, or they stay where they are.
+        period_s: seconds between readings, above 0, at most `MAX_PERIOD_S`.
+        kind: of the device, lower case, e.g. `sensor`.
+        zone: code of the zone the device stands in; None for none.
+        limit_profile: overrides the zone's; None takes the zone's.
+    """
+
+    name: str
+    unit: str
+    period_s: float
+    kind: str
+    zone: str | None = None
+    limit_profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneChoice:
+    """A zone to choose, with its site; `near` when that is the gateway's own."""
+
+    code: str
+    name_zh: str
+    name_en: str
+    site_zh: str
+    site_en: str
+    near: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device that is registered already: its code, kind and zone."""
+
+    code: str
+    kind: str
+    zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A limit profile to choose, and the metrics it limits."""
+
+    code: str
+    metrics: Sequence[str]
+
+
+class Approvals:
+    """The list of waiting channels, and what is decided about them."""
+
+    def __init__(self, pool: Pool, clock: Clock, audit: Audit) -> None:
+        """Use `pool`, whose connections act as `hanlu_registry`."""
+        self._pool, self._clock, self._audit = pool, clock, audit
+
+    def waiting(self, scope: str, gateway: str | None = None) -> tuple[WaitingChannel, ...]:
+        """Return the channels that wait in `scope`, the ignored ones too, by gateway and name."""
+        return self._rows(WaitingChannel, "waiting_channels", {"scope": scope, "gateway": gateway})
+
+    def zones(self, scope: str, site: str) -> tuple[ZoneChoice, ...]:
+        """Return the zones in `scope`, those of `site` first."""
+        return self._rows(ZoneChoice, "zones_to_choose", {"scope": scope, "site": site})
+
+    def devices(self, gateway: str) -> Mapping[str, KnownDevice]:
+        """Return the registered devices of a gateway by code."""
+        return {each.code: each for each in self._rows(KnownDevice, "devices_of_gateway", {"gateway": gateway})}
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of devices in use."""
+        with translated(), self._pool.connection() as connection:
+            return tuple(kind for (kind,) in connection.execute(_QUERIES["device_kinds"]))
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """Return the limit profiles there are."""
+        return self._rows(Profile, "profile_codes", {})
+
+    def approve(self, by: Person, gateway: str, approvals: Sequence[Approval]) -> None:
+        """Register waiting channels with their devices, all or none.
+
+        Raises:
+            UsageError: a value does not fit, or one device is to stand in two zones or be of two kinds.
+            NotFoundError: no such gateway, waiting channel, zone or profile in the scope of `by`.
+            ConflictError: the channel is registered by now, in another unit.
+        """
+        devices = _devices(gateway, approvals)
+        waiting = {each.name: each for each in self.waiting(by.scope, gateway)}
+        zones = {each.code for each in self.zones(by.scope, "")}
+        for each in approvals:
+            _check(each)
+            if each.name not in waiting:
+                raise NotFoundError(f"no channel {each.name} of gateway {gateway} waits")
+            if each.zone is not None and each.zone not in zones:
+                raise NotFoundError(f"zone {each.zone} is not registered")
+        with translated(), self._pool.connection() as connection:
+            held = self._held(connection, by, gateway)
+            editor = Editor(connection)
+            for device in devices:
+                editor.put_device(device)
+            for each in approvals:
+                device_code, _, metric = each.name.partition("/")
+                editor.put_channel(Channel(gateway, device_code, metric, each.unit, each.period_s, each.limit_profile))
+                values = {"gateway_id": held["gateway_id"], "name": each.name}
+                connection.execute(_QUERIES["restore_channel"], values)
+                detail = {"unit": each.unit, "period_s": each.period_s, "zone": each.zone}
+                self._note(connection, by, "registry.channel.approve", f"{gateway}/{each.name}", detail)
+
+    def ignore(self, by: Person, gateway: str, names: Sequence[str]) -> None:
+        """Put waiting channels on the ignored list.
+
+        Raises:
+            NotFoundError: no such gateway or waiting channel in the scope of `by`.
+        """
+        waiting = {each.name for each in self.waiting(by.scope, gateway)}
+        with translated(), self._pool.connection() as connection:
+            held = self._held(connection, by, gateway)
+            for name in names:
+                if name not in waiting:
+                    raise NotFoundError(f"no channel {name} of gateway {gateway} waits")
+                values = {"gateway_id": held["gateway_id"], "name": name, "by": by.person_id or None}
+                values |= {"now": from_ms(self._clock.now_ms())}
+                if connection.execute(_QUERIES["ignore_channel"], values).fetchone() is not None:
+                    self._note(connection, by, "registry.channel.ignore", f"{gateway}/{name}", {})
+
+    def restore(self, by: Person, gateway: str, names: Sequence[str]) -> None:
+        """Take channels off the ignored list.
+
+        Raises:
+            NotFoundError: there is no such gateway in the scope of `by`.
+        """
+        with translated(), self._pool.connection() as connection:
+            held = self._held(connection, by, gateway)
+            for name in names:
+                values = {"gateway_id": held["gateway_id"], "name": name}
+                if connection.execute(_QUERIES["restore_channel"], values).fetchone() is not None:
+                    self._note(connection, by, "registry.channel.restore", f"{gateway}/{name}", {})
+
+    def _held(self, connection: Connection, by: Person, code: str) -> dict[str, Any]:
+        gateway = locked_gateway(connection, code)
+        if gateway is None or not by.sees(gateway["path"]):
+            raise NotFoundError(f"there is no gateway {code}")
+        return gateway
+
+    def _note(self, connection: Connection, by: Person, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        self._audit.write_on(connection, by.person_id, action, subject[:200], detail)
+
+    def _rows(self, kind: type[T], query: str, values: Mapping[str, Any]) -> tuple[T, ...]:
+        with (
+            translated(),
+            self._pool.connection() as connection,
+            connection.cursor(row_factory=class_row(kind)) as rows,
+        ):
+            return tuple(rows.execute(_QUERIES[query], values).fetchall())
+
+
+def _devices(gateway: str, approvals: Sequence[Approval]) -> list[Device]:
+    """Return the devices the channels stand for, one each."""
+    devices: dict[str, Device] = {}
+    for each in approvals:
+        code = each.name.partition("/")[0]
+        device = devices.setdefault(code, Device(gateway, code, each.kind, each.zone))
+        if (device.kind, device.zone) != (each.kind, each.zone):
+            raise UsageError(f"device {code} is of one kind and stands in one zone")
+    return list(devices.values())
+
+
+def _check(approval: Approval) -> None:
+    device, _, metric = approval.name.partition("/")
+    if not (re.fullmatch(CODE_PATTERN, device) and _METRIC.fullmatch(metric)):
+        raise UsageError(f"{approval.name[:80]!r} cannot be registered: a device's code has a-z 0-9 -, then a metric")
+    if not _KIND.fullmatch(approval.kind):
+        raise UsageError("a device's kind has up to 40 of: a-z 0-9 _, begins with a letter")
+    if len(approval.unit) > MAX_UNIT or not approval.unit.isprintable():
+        raise UsageError(f"a SenML unit has at most {MAX_UNIT} characters")
+    if not (math.isfinite(approval.period_s) and 0 < approval.period_s <= MAX_PERIOD_S):
+        raise UsageError(f"a period is above 0 and at most {MAX_PERIOD_S:g} seconds")
