@@ -24,7 +24,7 @@ from hanlu.registry.access import Person
 
 __all__ = ["LANGUAGE_COOKIE", "ROOMS_WITH_PAGES", "HtmlPages"]
 
-ROOMS_WITH_PAGES = ("app", "registry", "alerts", "trace")
+ROOMS_WITH_PAGES = ("app", "registry", "ingest", "alerts", "trace")
 """Rooms whose `templates`, `static` and `i18n.json` are joined; a later room adds its name here."""
 
 LANGUAGE_COOKIE = "lang"

@@ -38,6 +38,7 @@ from hanlu.app.wiring import broker_door, broker_place, broker_questions, databa
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError, UsageError
 from hanlu.db.pool import Pool, open_pool, translated
+from hanlu.ingest import letter_pages
 from hanlu.ingest.history import api as readings_api
 from hanlu.registry import approval_pages, broker_api, enrol_api, gateway_pages
 from hanlu.registry.audit import Audit
@@ -57,13 +58,14 @@ ROOM_ROUTERS: Final = (
     ("registry", gateway_pages.router),
     ("registry", approval_pages.router),
     ("reader", readings_api.router),
+    ("ingest", letter_pages.router),
     ("alerts", console.router),
     ("trace", pages.router),
     ("trace", capture_api.router),
 )
 """What the rooms bring: room, and the function that makes its routes. The reader is ingest's, but can only look."""
 
-POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8, "reader": 4}
+POOL_SIZE: Final = {"registry": 6, "alerts": 8, "trace": 8, "reader": 4, "ingest": 2}
 """Connections at most, by room."""
 
 CHART_SCRIPT: Final = "vendor/uPlot.iife.min.js"
@@ -227,6 +229,7 @@ def _options(settings: Settings, shared: _Shared) -> Mapping[str, Mapping[str, A
             "qr": qr.svg,
         },
         "reader": {},
+        "ingest": {"database_url": database_url(settings)},
         "alerts": {"uplot": CHART_SCRIPT in shared.renderer.static, "stopping": shared.stopping},
         "trace": {"chain_url": trace.anchor.url, "capture": trace.capture, "curve": trace.curve},
     }

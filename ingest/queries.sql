@@ -483,3 +483,47 @@ WHERE u.readings_waiting = 0 AND (
             AND c.metric = substr(u.name, strpos(u.name, '/') + 1)
     )
 );
+
+-- name: list_letters
+-- Dead letters before one of them, the newest first; every filter may be null. Codes limit to gateways a person sees.
+SELECT
+    dead_letter_id, (extract(epoch FROM received_at) * 1000)::bigint AS received_ms, topic, gateway, reason, detail,
+    reading_count, times, bytes, attempts, dropped_at IS NOT NULL AS dropped, outcome,
+    (extract(epoch FROM resolved_at) * 1000)::bigint AS resolved_ms,
+    (extract(epoch FROM tried_at) * 1000)::bigint AS tried_ms
+FROM telemetry.dead_letter
+WHERE (%(dead_letter_id)s::bigint IS NULL OR dead_letter_id = %(dead_letter_id)s)
+    AND (%(before)s::bigint IS NULL OR dead_letter_id < %(before)s)
+    AND (%(gateway)s::text IS NULL OR gateway = %(gateway)s)
+    AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+    AND (%(open)s::boolean IS NULL OR (resolved_at IS NULL) = %(open)s)
+    AND (%(codes)s::text[] IS NULL OR gateway = ANY(%(codes)s))
+ORDER BY dead_letter_id DESC
+LIMIT %(most)s;
+
+-- name: letter_body
+-- The bytes of a dead letter; empty when they were dropped.
+SELECT body FROM telemetry.dead_letter WHERE dead_letter_id = %(dead_letter_id)s;
+
+-- name: letter_replays
+-- What replays of a letter moved.
+SELECT attempt, (extract(epoch FROM at) * 1000)::bigint AS at_ms, done_by, stored, duplicate, lost, revived
+FROM telemetry.replay
+WHERE dead_letter_id = %(dead_letter_id)s
+ORDER BY attempt;
+
+-- name: letter_counts
+-- Dead letters by gateway and reason; codes limit to gateways a person sees.
+SELECT gateway, reason, letters, open_letters, messages, open_messages, open_readings, bytes, dropped, folded
+FROM telemetry.dead_letter_count_v
+WHERE messages > 0 AND (%(codes)s::text[] IS NULL OR gateway = ANY(%(codes)s))
+ORDER BY open_messages DESC, gateway NULLS FIRST, reason
+LIMIT %(most)s;
+
+-- name: gateway_codes
+-- Gateways below a node of the organisation tree.
+SELECT g.code
+FROM registry.gateway AS g
+JOIN registry.site AS s USING (site_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE starts_with(o.path, %(scope)s);

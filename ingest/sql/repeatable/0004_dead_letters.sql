@@ -76,4 +76,4 @@ COMMENT ON COLUMN telemetry.unapproved_channel.readings_waiting IS 'Readings hel
 REVOKE UPDATE, DELETE ON telemetry.replay FROM hanlu_ingest;
 REVOKE INSERT, UPDATE, DELETE ON telemetry.dead_letter_count_v, telemetry.unapproved_channel FROM hanlu_ingest;
 GRANT SELECT ON telemetry.dead_letter_count_v, telemetry.unapproved_channel
-TO hanlu_alerts, hanlu_trace, hanlu_registry;
+TO hanlu_ingest, hanlu_alerts, hanlu_trace, hanlu_registry;
