@@ -17,10 +17,12 @@ __all__ = ["KINDS", "AnyDriver", "config_class"]
 KINDS: Final[dict[str, str]] = {
     "csv_folder": "csv_folder:CsvFolderConfig",
     "http_push": "http_push:HttpPushConfig",
+    "lorawan": "lorawan.driver:LorawanConfig",
     "mavlink": "mavlink:MavlinkConfig",
     "mavlink_tlog": "mavlink:TlogConfig",
     "modbus": "modbus:ModbusConfig",
     "mqtt_senml": "mqtt_senml:MqttSenmlConfig",
+    "sparkplug": "sparkplug:SparkplugConfig",
 }
 """Kind to the class of its configuration, `module:Class`, modules below hanlu.gateway.driver."""
 
