@@ -5,6 +5,7 @@ The connection itself, acknowledgement and retry stand in `driver/mqtt_source.py
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +90,12 @@ class Handled:
     Attributes:
         batch: for the intake.
         answers: published once the intake is through with the batch: an answer is a promise.
+        earlier: batches offered before `batch`, where not everything may share one.
     """
 
     batch: Batch = field(default_factory=Batch)
     answers: tuple[Publication, ...] = ()
+    earlier: tuple[Batch, ...] = ()
 
 
 Handler = Callable[[str, bytes, int], Batch]
@@ -101,6 +104,11 @@ Handler = Callable[[str, bytes, int], Batch]
 
 class Dialogue:
     """What a driver says and understands on MQTT; this one says nothing. Called on the driver's thread only."""
+
+    def __init__(self) -> None:
+        """Begin with empty figures."""
+        self.counts: Counter[str] = Counter()
+        """Figures since the start by name; the driver's own join them."""
 
     def will(self, now_ms: int) -> Publication | None:
         """Return what the broker shall publish should the connection that is being made break."""
@@ -132,6 +140,7 @@ class Listener(Dialogue):
 
     def __init__(self, handler: Handler) -> None:
         """Hear with `handler`."""
+        super().__init__()
         self._handler = handler
 
     def heard(self, topic: str, payload: bytes, now_ms: int) -> Handled:

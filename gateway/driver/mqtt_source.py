@@ -68,7 +68,7 @@ class MqttSource:
         clock: Clock,
         *,
         channels: tuple[BirthChannel, ...] = (),
-        retained: bool = False,
+        retained: frozenset[str] = frozenset(),
         keep_session: bool = True,
     ) -> None:
         """Prepare; nothing is connected before `run`.
@@ -81,7 +81,7 @@ class MqttSource:
             intake: where batches go.
             clock: gives the time of reception.
             channels: for the birth.
-            retained: whether retained messages are taken.
+            retained: topics whose retained messages are taken.
             keep_session: whether the broker keeps messages while we are away; some protocols forbid it.
         """
         self._name, self._broker, self._filters, self._dialogue = name, broker, tuple(filters), dialogue
@@ -94,7 +94,7 @@ class MqttSource:
         self._held = 0
         self.ready = False
         """Whether the broker has confirmed the subscriptions on the present connection."""
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = dialogue.counts
         """`messages`, `readings`, `connections`, `retained` (left out), `refused` (readings there was no room for),
         `not_written` (offers the disk refused), and undecodable messages by reason."""
         self._offering: Offering[_Taken] = Offering(name, intake, self.counts)
@@ -181,7 +181,7 @@ class MqttSource:
             log(_logger, logging.INFO, "gateway.driver.link_up", f"{self._name}: connected to {self.address}")
             link.publish(self._dialogue.connected(self._clock.now_ms()))
         if (due := self._dialogue.due(self._clock.now_ms())) is not None:
-            self._offering.add(due.batch, _Taken(None, due.answers))
+            self._add(None, due)
         self._settle(link)
 
     def _leave(self, link: Link) -> None:
@@ -221,7 +221,13 @@ class MqttSource:
             self.counts["messages"] += 1
             handled = self._handled(delivery)
             readings += len(handled.batch.readings)
-            self._offering.add(handled.batch, _Taken(delivery, handled.answers))
+            self._add(delivery, handled)
+
+    def _add(self, delivery: Delivery | None, handled: Handled) -> None:
+        """Let it wait for the intake; the message ends with the last of its batches."""
+        for batch in handled.earlier:
+            self._offering.add(batch, _Taken(None, ()))
+        self._offering.add(handled.batch, _Taken(delivery, handled.answers))
 
     def _handled(self, delivery: Delivery) -> Handled:
         if len(delivery.payload) > MAX_MESSAGE_BYTES:
@@ -237,7 +243,7 @@ class MqttSource:
 
     def _arrived(self, delivery: Delivery) -> None:
         """Take a message off its link."""
-        if delivery.retained and not self._retained:
+        if delivery.retained and delivery.topic not in self._retained:
             self.counts["retained"] += 1
             delivery.link.acknowledge(delivery)
             return
