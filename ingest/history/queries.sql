@@ -181,3 +181,143 @@ SELECT
     value, quality
 FROM telemetry.latest_v
 WHERE channel_id = ANY (%(channel_ids)s::integer[]);
+
+-- name: retention_lock
+-- Become the only one who deletes in this database, for the life of the connection.
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: retention_subjects
+-- Every channel with what a rule can name.
+SELECT channel_id, site, site_kind, metric FROM registry.channel_v ORDER BY channel_id;
+
+-- name: retention_rules
+-- The rules in force.
+SELECT kind, code, raw_days, hour_days, day_days FROM telemetry.retention_rule ORDER BY kind, code;
+
+-- name: retention_rule_set
+-- Write a rule, or another one for the same things.
+INSERT INTO telemetry.retention_rule AS r (kind, code, raw_days, hour_days, day_days, note, set_by)
+VALUES (%(kind)s, %(code)s, %(raw_days)s, %(hour_days)s, %(day_days)s, %(note)s, %(by)s)
+ON CONFLICT (kind, code) DO UPDATE SET
+    raw_days = excluded.raw_days, hour_days = excluded.hour_days, day_days = excluded.day_days, note = excluded.note,
+    set_by = excluded.set_by, set_at = now();
+
+-- name: retention_rule_drop
+-- Forget a rule.
+DELETE FROM telemetry.retention_rule WHERE kind = %(kind)s AND code = %(code)s AND kind <> 'all' RETURNING kind;
+
+-- name: retention_known
+-- Whether there is something of that name to make a rule for or to hold.
+SELECT CASE %(kind)s::text
+    WHEN 'all' THEN true
+    WHEN 'site' THEN EXISTS (SELECT FROM registry.site WHERE code = %(code)s)
+    WHEN 'zone' THEN EXISTS (SELECT FROM registry.zone WHERE code = %(code)s)
+    WHEN 'site_kind' THEN EXISTS (SELECT FROM registry.site WHERE kind = %(code)s)
+    WHEN 'metric' THEN EXISTS (SELECT FROM registry.channel WHERE metric = %(code)s)
+    WHEN 'channel' THEN EXISTS (SELECT FROM registry.channel_v WHERE channel = %(code)s)
+    WHEN 'lot' THEN EXISTS (SELECT FROM trace.custody_v WHERE lot_uri = %(code)s)
+END;
+
+-- name: hold_place
+-- Place a hold.
+INSERT INTO telemetry.legal_hold (kind, code, from_at, to_at, reason, placed_by)
+VALUES (%(kind)s, %(code)s, %(from_at)s, %(to_at)s, %(reason)s, %(by)s)
+RETURNING hold_id;
+
+-- name: hold_resolve
+-- Note which channels and times the holds that stand mean now; what they were once found to mean stays.
+INSERT INTO telemetry.held AS k (hold_id, channel_id, from_at, to_at)
+SELECT h.hold_id, c.channel_id, h.from_at, coalesce(h.to_at, 'infinity')
+FROM telemetry.legal_hold AS h
+JOIN registry.channel_v AS c
+    ON h.kind = 'all'
+    OR (h.kind = 'site' AND c.site = h.code)
+    OR (h.kind = 'zone' AND c.zone = h.code)
+    OR (h.kind = 'channel' AND c.channel = h.code)
+WHERE h.released_at IS NULL
+UNION ALL
+SELECT l.hold_id, p.channel_id, greatest(l.from_at, u.from_at), max(least(l.to_at, coalesce(u.to_at, 'infinity')))
+FROM (SELECT hold_id, code, from_at, coalesce(to_at, 'infinity') AS to_at FROM telemetry.legal_hold
+    WHERE kind = 'lot' AND released_at IS NULL) AS l
+JOIN trace.custody_v AS u ON u.lot_uri = l.code
+JOIN trace.place_channel_v AS p USING (location)
+WHERE coalesce(u.to_at, 'infinity') > l.from_at AND u.from_at < l.to_at
+GROUP BY l.hold_id, p.channel_id, greatest(l.from_at, u.from_at)
+ON CONFLICT (hold_id, channel_id, from_at) DO UPDATE SET to_at = greatest(k.to_at, excluded.to_at)
+WHERE k.to_at < excluded.to_at;
+
+-- name: hold_release
+-- Release a hold; what it held goes with the next run if its time is over.
+UPDATE telemetry.legal_hold SET released_by = %(by)s, released_at = now()
+WHERE hold_id = %(hold_id)s AND released_at IS NULL
+RETURNING hold_id;
+
+-- name: hold_list
+-- Every hold, those that stand first.
+SELECT h.hold_id, h.kind, h.code, h.from_at, h.to_at, h.reason, h.placed_by, h.placed_at, h.released_by, h.released_at,
+    (SELECT count(DISTINCT k.channel_id) FROM telemetry.held AS k WHERE k.hold_id = h.hold_id) AS channels
+FROM telemetry.legal_hold AS h
+ORDER BY h.released_at NULLS FIRST, h.hold_id;
+
+-- name: hold_spans
+-- What the holds that stand cover; the end of time is the year 9999.
+SELECT
+    k.channel_id, (extract(epoch FROM k.from_at) * 1000)::bigint,
+    (extract(epoch FROM least(k.to_at, '9998-12-31')) * 1000)::bigint
+FROM telemetry.held AS k
+JOIN telemetry.legal_hold AS h USING (hold_id)
+WHERE h.released_at IS NULL;
+
+-- name: prune_chunks
+-- The chunks of a hypertable by the time they span; none where TimescaleDB is not.
+SELECT (extract(epoch FROM from_at) * 1000)::bigint, (extract(epoch FROM to_at) * 1000)::bigint, about_rows, bytes
+FROM telemetry.chunks(%(table)s)
+ORDER BY from_at;
+
+-- name: prune_chunk
+-- Drop a chunk; returns how many were.
+SELECT telemetry.drop_chunk(%(table)s, %(from_at)s, %(to_at)s);
+
+-- name: prune_close
+-- From now on nothing before these instants is rolled up again.
+INSERT INTO telemetry.kept AS k (channel_id, raw_from, hour_from)
+SELECT
+    w.channel_id, coalesce('epoch'::timestamptz + w.raw_ms * INTERVAL '1 millisecond', '-infinity'),
+    coalesce('epoch'::timestamptz + w.hour_ms * INTERVAL '1 millisecond', '-infinity')
+FROM unnest(%(channel_ids)s::integer[], %(raw_ms)s::bigint[], %(hour_ms)s::bigint[]) AS w (channel_id, raw_ms, hour_ms)
+ON CONFLICT (channel_id) DO UPDATE SET
+    raw_from = greatest(k.raw_from, excluded.raw_from), hour_from = greatest(k.hour_from, excluded.hour_from);
+
+-- name: prune_take_hours
+-- Take hours out of the queue whose readings are about to go, whenever they would be due.
+DELETE FROM telemetry.hour_due AS d
+USING (
+    SELECT h.channel_id, h.hour_at
+    FROM telemetry.hour_due AS h
+    JOIN unnest(%(channel_ids)s::integer[], %(raw_ms)s::bigint[]) AS w (channel_id, raw_ms) USING (channel_id)
+    LEFT JOIN telemetry.kept AS k USING (channel_id)
+    WHERE h.hour_at < 'epoch'::timestamptz + w.raw_ms * INTERVAL '1 millisecond'
+        AND h.hour_at >= coalesce(k.raw_from, '-infinity')
+    LIMIT %(limit)s
+) AS x
+WHERE d.channel_id = x.channel_id AND d.hour_at = x.hour_at
+RETURNING d.channel_id, d.hour_at;
+
+-- name: prune_ripen_days
+-- Have days written now whose hours are about to go.
+UPDATE telemetry.day_due AS d SET due_at = now()
+FROM unnest(%(channel_ids)s::integer[], %(hour_ms)s::bigint[]) AS w (channel_id, hour_ms)
+WHERE d.channel_id = w.channel_id AND d.due_at > now()
+    AND telemetry.china_midnight(d.day) < 'epoch'::timestamptz + w.hour_ms * INTERVAL '1 millisecond';
+
+-- name: run_begin
+-- Note that something is about to be deleted, and why.
+INSERT INTO telemetry.retention_run (run_by, rules, holds, planned)
+VALUES (%(by)s, %(rules)s, %(holds)s, %(planned)s)
+RETURNING run_id;
+
+-- name: run_note
+-- Note what has been deleted so far, or that the run is over and how.
+UPDATE telemetry.retention_run
+SET deleted = %(deleted)s, ended_at = CASE WHEN %(over)s THEN now() END, failure = %(failure)s
+WHERE run_id = %(run_id)s;

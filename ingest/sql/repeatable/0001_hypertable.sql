@@ -55,3 +55,34 @@ BEGIN
     END IF;
 END
 $$;
+
+-- What differs between the two kinds of server is asked here, in statements the other kind never looks at.
+CREATE OR REPLACE FUNCTION telemetry.chunks(table_name text)
+RETURNS TABLE (from_at timestamptz, to_at timestamptz, about_rows bigint, bytes bigint) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        RETURN QUERY EXECUTE
+            'SELECT k.range_start, k.range_end, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)'
+            ' FROM timescaledb_information.chunks AS k'
+            ' JOIN pg_class AS c ON c.oid = format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass'
+            ' WHERE k.hypertable_schema = ''telemetry'' AND k.hypertable_name = $1'
+            USING table_name;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION telemetry.chunks(text) IS
+'The chunks of a table of this schema: from, to (not included), rows as last counted, bytes with indices; none without TimescaleDB.';
+
+CREATE OR REPLACE FUNCTION telemetry.drop_chunk(table_name text, from_at timestamptz, to_at timestamptz)
+RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    dropped integer;
+BEGIN
+    EXECUTE 'SELECT count(*)::integer FROM drop_chunks($1, older_than => $3, newer_than => $2)'
+    INTO dropped USING format('telemetry.%I', table_name)::regclass, from_at, to_at;
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION telemetry.drop_chunk(text, timestamptz, timestamptz) IS
+'Drops the chunks of a table of this schema that lie in a span; acts with the rights of who calls it, so for the owner only.';
+REVOKE EXECUTE ON FUNCTION telemetry.drop_chunk(text, timestamptz, timestamptz) FROM PUBLIC;
