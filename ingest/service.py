@@ -1,12 +1,14 @@
 """The ingest worker: take, decode, gather, commit, receipt, acknowledge.
 
-A batch is what has arrived, without a timer: while one is committed the next one waits in the kernel and at the
-broker, so batches grow with the load and shrink to single messages without it.
+A batch is what has arrived, without a timer: while one is committed the next one is taken and decoded, so batches grow
+with the load and shrink to single messages without it. One batch is being committed and one is being gathered, never
+more: what comes beyond them waits in the inbox, and when that is full, in the kernel and at the broker.
 
 What a crash leaves at each step: before the commit nothing, and the broker delivers again; after it the record, and
 what is delivered again is recognised; after the receipt the gateway has deleted what the record holds; after the
 acknowledgement the broker has forgotten too. A receipt that was not sent is made up for when the gateway asks again.
-When the database is away the batch is kept, unacknowledged, and tried again; the socket is read until memory is full.
+When the database is away both batches are kept, unacknowledged, and tried again; the socket is read until memory is
+full.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from hanlu.core.errors import TransientError
 from hanlu.core.observe import log
 from hanlu.core.wire.documents import Receipt
 from hanlu.core.wire.topics import Lane, Topic
+from hanlu.ingest.committer import Committer
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
 from hanlu.ingest.directory import Directory
@@ -97,6 +100,8 @@ class Ingest:
         self._clock = clock
         self._directory = Directory(clock, config.directory_refresh_s, config.directory_miss_s)
         self._batch = _Batch()
+        self._committing: _Batch | None = None
+        self._committer = Committer(writer, subscriber.wake)
         self._owed: dict[tuple[str, bytes], Committed] = {}
         self._receipted_at = float("-inf")
         self._retry_s = config.retry_min_s
@@ -104,30 +109,36 @@ class Ingest:
     def run(self, stop: threading.Event, ready: Callable[[], None]) -> None:
         """Go round until `stop`, then bring what was taken to its end."""
         announced = False
-        while not stop.is_set():
-            try:
-                self._directory.refresh(self._writer.connection)
-                self._take()
-                self._round()
-            except TransientError as away:
-                self._wait_out(away, stop)
-            else:
-                self._retry_s = self._config.retry_min_s
-            if self._subscriber.ready and not announced:
-                announced = True
-                ready()
-        self._finish()
+        with self._committer:
+            while not stop.is_set():
+                try:
+                    self._directory.refresh(self._writer.reader)
+                    self._take()
+                    self._round()
+                except TransientError as away:
+                    self._wait_out(away, stop)
+                if self._subscriber.ready and not announced:
+                    announced = True
+                    ready()
+            self._finish()
 
     def _round(self) -> None:
-        """Bring one batch from the inbox to its acknowledgement; what fails on the way is tried again as it is."""
+        """Bring what is there one step on; what fails on the way is tried again as it is."""
+        self._settle()
+        self._hand_over()
         self._gather()
-        self._commit()
+        self._hand_over()
         self._receipt()
-        self._acknowledge()
 
     def _take(self) -> None:
-        waiting = self._batch.outcomes or self._subscriber.inbox
-        self._subscriber.turn(0.0 if waiting else self._patience())
+        self._subscriber.turn(0.0 if self._has_work else self._patience())
+
+    @property
+    def _has_work(self) -> bool:
+        """Tell whether a round would do something without new messages."""
+        if self._committer.answered or (self._batch.outcomes and not self._committer.busy):
+            return True
+        return bool(self._subscriber.inbox) and not self._is_full(self._batch)
 
     def _patience(self) -> float:
         """Return how long to wait for messages: not beyond the time a receipt is due."""
@@ -154,14 +165,29 @@ class Ingest:
         """Decode one message; a name the snapshot lacks is worth a look at a younger one."""
         directory = self._directory
         outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
-        if names_unknown(outcome) and directory.refresh(self._writer.connection, missed=True):
+        if names_unknown(outcome) and directory.refresh(self._writer.reader, missed=True):
             outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
         return outcome
 
-    def _commit(self) -> None:
-        if self._batch.outcomes:
-            for committed in self._writer.commit(self._batch.outcomes):
-                self._owed[committed.topic.gateway, committed.epoch] = committed
+    def _hand_over(self) -> None:
+        """Have the batch committed when no other one is; one that failed comes first."""
+        if self._committer.busy:
+            return
+        if self._committing is None and self._batch.outcomes:
+            self._committing, self._batch = self._batch, _Batch()
+        if self._committing is not None:
+            self._committer.begin(self._committing.outcomes)
+
+    def _settle(self) -> None:
+        """Receipt and acknowledge the batch whose commit has ended; one that failed stays to be committed again."""
+        if not self._committer.answered or self._committing is None:
+            return
+        for committed in self._committer.finish():
+            self._owed[committed.topic.gateway, committed.epoch] = committed
+        self._retry_s = self._config.retry_min_s
+        self._receipt()
+        self._subscriber.acknowledge(self._committing.deliveries)
+        self._committing = None
 
     def _receipt(self, *, now: bool = False) -> None:
         """Tell the gateways what is committed: the newest word only, and not more often than is useful."""
@@ -186,26 +212,27 @@ class Ingest:
         )
         return receipt.model_dump_json().encode()
 
-    def _acknowledge(self) -> None:
-        if self._batch.deliveries:
-            self._subscriber.acknowledge(self._batch.deliveries)
-            self._batch = _Batch()
-
     def _wait_out(self, away: TransientError, stop: threading.Event) -> None:
         """Let some time pass before the next try, keeping the broker's connection alive."""
-        held = len(self._batch.outcomes)
-        log(_log, logging.WARNING, "ingest.database.away", str(away), retry_s=self._retry_s, held_messages=held)
+        log(_log, logging.WARNING, "ingest.database.away", str(away), retry_s=self._retry_s, held_messages=self._held)
         end = self._clock.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, self._config.retry_max_s)
         while not stop.is_set() and (left := end - self._clock.monotonic()) > 0:
             self._subscriber.turn(min(left, _IDLE_S), connect=False)
 
+    @property
+    def _held(self) -> int:
+        """Messages in the two batches."""
+        return len(self._batch.outcomes) + (len(self._committing.outcomes) if self._committing else 0)
+
     def _finish(self) -> None:
         """Commit what was taken, unless the database is away; then it stays with the broker."""
         try:
-            while self._batch.outcomes or self._subscriber.inbox:
+            while self._held or self._subscriber.inbox:
+                if self._committer.busy:
+                    self._committer.wait(_IDLE_S)
                 self._round()
             self._receipt(now=True)
         except TransientError as away:
-            held = len(self._batch.outcomes) + len(self._subscriber.inbox)
-            log(_log, logging.WARNING, "ingest.database.away", f"stopping; {away}", left_with_broker=held)
+            left = self._held + len(self._subscriber.inbox)
+            log(_log, logging.WARNING, "ingest.database.away", f"stopping; {away}", left_with_broker=left)

@@ -68,7 +68,7 @@ class Committed:
 
 
 class Writer:
-    """Owns one connection; opens it when first needed and again after it broke. Not for several threads."""
+    """Owns its connections; opens each when first needed and again after it broke. Not for several threads."""
 
     hears: ClassVar[bool] = True
     """What is committed comes from gateways that are connected now."""
@@ -82,6 +82,7 @@ class Writer:
         self._url = database_url
         self._queries = load_queries("hanlu.ingest")
         self._connection: Connection | None = None
+        self._reader: Connection | None = None
         self._tips: Links = {}
 
     @property
@@ -91,16 +92,31 @@ class Writer:
         Raises:
             TransientError: the database is away.
         """
-        if self._connection is None or self._connection.closed or self._connection.broken:
-            self._connection = connect(self._url, "hanlu_ingest", name="hanlu ingest", autocommit=True)
-            register(self._connection)
+        self._connection = self._opened(self._connection, "hanlu ingest")
         return self._connection
 
+    @property
+    def reader(self) -> Connection:
+        """Another connection, for looking into the registry while a batch is committed, from another thread.
+
+        Raises:
+            TransientError: the database is away.
+        """
+        self._reader = self._opened(self._reader, "hanlu ingest registry")
+        return self._reader
+
     def close(self) -> None:
-        """Let the connection go."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Let the connections go."""
+        for connection in (self._connection, self._reader):
+            if connection is not None:
+                connection.close()
+        self._connection = self._reader = None
+
+    def _opened(self, connection: Connection | None, name: str) -> Connection:
+        if connection is None or connection.closed or connection.broken:
+            connection = connect(self._url, "hanlu_ingest", name=name, autocommit=True)
+            register(connection)
+        return connection
 
     def commit(self, outcomes: Sequence[Outcome]) -> list[Committed]:
         """Write a batch and return, once it is durable, how the spools in it stand.

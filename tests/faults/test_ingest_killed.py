@@ -220,6 +220,8 @@ class FallingSubscriber(Subscriber):
         current = self._client.buffered_socket()
         assert current is not None
         current._inner.close()
+        self._bell.close()
+        self._heard.close()
 
 
 class FallingWriter(Writer):
