@@ -69,12 +69,12 @@ def platform_may(action: Action, topic: str) -> bool:
     return topic.startswith("hanlu/1/") or (action == "subscribe" and topic.startswith("$SYS/"))
 
 
-def access_list(gateways: Iterable[tuple[str, int]]) -> str:
-    """Return Mosquitto's access list (mosquitto.conf(5), acl_file) for the platform and `gateways` (code, partition).
+def access_list(gateways: Iterable[tuple[str, int]], platform: str = PLATFORM) -> str:
+    """Return Mosquitto's access list (mosquitto.conf(5), acl_file) for `gateways` (code, partition) and the platform.
 
     Every topic is written out: what is not named here nobody may do.
     """
-    lines = [f"user {PLATFORM}", "topic readwrite hanlu/1/#", "topic read $SYS/#"]
+    lines = [f"user {platform}", "topic readwrite hanlu/1/#", "topic read $SYS/#"]
     for code, partition in gateways:
         lines += ["", f"user {code}"]
         lines += [f"topic {'write' if lane.upward else 'read'} {Topic(partition, code, lane)}" for lane in Lane]
