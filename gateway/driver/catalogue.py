@@ -18,6 +18,7 @@ KINDS: Final[dict[str, str]] = {
     "csv_folder": "csv_folder:CsvFolderConfig",
     "http_push": "http_push:HttpPushConfig",
     "lorawan": "lorawan.driver:LorawanConfig",
+    "jt808": "jt808:Jt808Config",
     "mavlink": "mavlink:MavlinkConfig",
     "mavlink_tlog": "mavlink:TlogConfig",
     "modbus": "modbus:ModbusConfig",
