@@ -16,6 +16,7 @@ __all__ = ["KINDS", "AnyDriver", "config_class"]
 
 KINDS: Final[dict[str, str]] = {
     "csv_folder": "csv_folder:CsvFolderConfig",
+    "dji": "dji:DjiConfig",
     "http_push": "http_push:HttpPushConfig",
     "lorawan": "lorawan.driver:LorawanConfig",
     "jt808": "jt808:Jt808Config",
