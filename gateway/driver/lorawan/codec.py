@@ -52,7 +52,8 @@ class Field:
         other: the word for numbers without a name.
         unlisted: whether a number without a name is a value too.
         flags: names of bits; the names of the set ones become the text.
-        missing: raw numbers that stand for "no value", with the reason.
+        missing: raw numbers by which the device says that there is nothing to measure, with the reason.
+        failed: raw numbers by which it says that a measurement failed, with the reason: a lost value.
         low, high: the device's range, in its own unit; beyond it a value is bad.
         when: whether the field is there at all; none: always.
         time: `record` or `frame`: not a value but the time of the others, seconds since 1970.
@@ -78,6 +79,7 @@ class Field:
     unlisted: bool = True
     flags: Mapping[int, str] = field(default_factory=dict)
     missing: Mapping[int, str] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
     low: float = -math.inf
     high: float = math.inf
     when: When | None = None

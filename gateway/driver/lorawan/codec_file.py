@@ -71,6 +71,7 @@ class _Field(Section):
     unlisted: bool = True
     flags: dict[str, str] = Said(default_factory=dict)
     missing: dict[str, str] = Said(default_factory=dict)
+    failed: dict[str, str] = Said(default_factory=dict)
     range: tuple[float, float] | None = None
     when: _When | None = None
     text: str = ""
@@ -249,7 +250,7 @@ class _Compiler:
         for each in said:
             try:
                 one = self.field(each, at if each.at is None else each.at, size)
-            except ValueError as error:
+            except (ValueError, UsageError) as error:
                 raise ValueError(f"codec {self.name}: field {each.key!r}: {error}") from error
             made.append(one)
             at = one.at + one.size
@@ -283,6 +284,7 @@ class _Compiler:
             unlisted=said.unlisted,
             flags=_numbers(said.flags),
             missing=_numbers(said.missing),
+            failed=_numbers(said.failed),
             low=low,
             high=high,
             when=_when(said.when),

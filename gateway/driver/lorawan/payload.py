@@ -36,6 +36,7 @@ class Value:
         at_ms: its own time, Unix milliseconds; None: that of the uplink.
         quality: bad beyond the device's range.
         missing: why there is no value; empty: there is.
+        lost: whether one was due.
         rule: channel it becomes; None: it is only shown.
         metric: of that channel.
     """
@@ -46,6 +47,7 @@ class Value:
     at_ms: int | None = None
     quality: Quality = Quality.GOOD
     missing: str = ""
+    lost: bool = False
     rule: ChannelRule | None = None
     metric: str = ""
 
@@ -174,14 +176,16 @@ class _Reader:
 
 
 def _find(items: Mapping[Pattern, tuple[Item, ...]], payload: bytes, at: int) -> tuple[Pattern, Item] | None:
-    """Return the item that begins at `at`: exact types before those with a channel of any number."""
+    """Return the item that begins at `at`: longer types first, exact ones before those with a channel of any number."""
     for length in (3, 2, 1):
         exact: Pattern = tuple(payload[at : at + length])
-        if len(exact) == length and exact in items:
+        if len(exact) < length:
+            continue
+        if exact in items:
             return _form(exact, items[exact], payload, at)
-    for pattern, forms in items.items():
-        if None in pattern and at + len(pattern) <= len(payload) and _agrees(pattern, payload, at):
-            return _form(pattern, forms, payload, at)
+        for pattern, forms in items.items():
+            if len(pattern) == length and None in pattern and _agrees(pattern, payload, at):
+                return _form(pattern, forms, payload, at)
     return None
 
 
@@ -210,13 +214,14 @@ def _value(spec: Field, record: bytes, parameters: Mapping[str, float]) -> Value
     if spec.kind in {"hex", "ascii", "text"}:
         return Value(spec.key, None, spelled(spec.kind, raw, spec.template))
     whole = _integer(spec, raw) if spec.kind == "int" else None
-    if whole is not None and whole in spec.missing:
-        return Value(spec.key, None, missing=spec.missing[whole], rule=spec.rule, metric=spec.metric)
+    if whole is not None and (why := spec.missing.get(whole) or spec.failed.get(whole)):
+        lost = whole in spec.failed
+        return Value(spec.key, None, missing=why, lost=lost, rule=spec.rule, metric=spec.metric)
     if whole is not None and spec.names and not spec.unlisted and whole not in spec.names:
         return None
     number = _number(spec, raw, whole, record, parameters)
     if not math.isfinite(number):
-        return Value(spec.key, None, missing="not a number", rule=spec.rule, metric=spec.metric)
+        return Value(spec.key, None, missing="not a number", lost=True, rule=spec.rule, metric=spec.metric)
     text = _word(spec, whole)
     quality = Quality.GOOD if spec.low <= number <= spec.high else Quality.BAD
     if quality is Quality.GOOD and spec.names and whole not in spec.names:

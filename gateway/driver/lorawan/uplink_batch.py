@@ -120,7 +120,8 @@ def _take(
         name = f"{device.code}/{value.metric}"
         observed_ms = at_ms if value.at_ms is None else value.at_ms
         if value.number is None:
-            losses.append(_loss("no_value", name, observed_ms, f"the device says: {value.missing}", uplink))
+            if value.lost:
+                losses.append(_loss("no_value", name, observed_ms, f"the device says: {value.missing}", uplink))
             continue
         reading = value.rule.reading(value.number, observed_ms, device.code, value.quality)._replace(name=name)
         if not math.isfinite(reading.value):
