@@ -128,6 +128,51 @@ corrected AS (
 INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor, value)
 SELECT alarm_id, version, at, 'correct', process_state, process_state, 'engine', value FROM corrected
 
+-- name: alarm_extend
+-- An excursion may have begun before its alarm says so: readings came late, or after others. Where all on record from some
+-- instant on is beyond the limit and without a gap, the beginning moves there, at most a day; the journal tells.
+WITH late AS (
+    SELECT late.channel_id, late.kind, to_timestamp(late.observed_ms / 1000.0) AS observed_at
+    FROM unnest(%(channel_id)s::integer[], %(kind)s::text[], %(observed_ms)s::bigint[])
+        AS late (channel_id, kind, observed_ms)
+),
+touched AS (
+    SELECT a.alarm_id, a.channel_id, a.kind, a.limit_value, a.exceeded_at, min(late.observed_at) AS earliest
+    FROM late
+    JOIN alerts.alarm AS a ON a.channel_id = late.channel_id AND a.kind = late.kind
+        AND late.observed_at < a.exceeded_at AND late.observed_at >= a.exceeded_at - INTERVAL '1 day'
+    GROUP BY a.alarm_id
+),
+before AS (
+    SELECT
+        t.alarm_id, t.exceeded_at, r.observed_at,
+        CASE t.kind WHEN 'high' THEN r.value <= t.limit_value ELSE r.value >= t.limit_value END
+        OR lead(r.observed_at, 1, r.observed_at) OVER (PARTITION BY t.alarm_id ORDER BY r.observed_at) - r.observed_at
+        > c.no_data_s * INTERVAL '1 second' AS ends
+    FROM touched AS t
+    JOIN registry.channel_v AS c USING (channel_id)
+    JOIN telemetry.reading_v AS r
+        ON r.channel_id = t.channel_id AND r.observed_at >= t.earliest AND r.observed_at <= t.exceeded_at
+),
+begun AS (
+    SELECT b.alarm_id, min(b.observed_at) AS at
+    FROM before AS b
+    WHERE b.observed_at > coalesce(
+        (SELECT max(e.observed_at) FROM before AS e WHERE e.alarm_id = b.alarm_id AND e.ends), '-infinity'
+    )
+    GROUP BY b.alarm_id, b.exceeded_at
+    HAVING min(b.observed_at) < b.exceeded_at
+),
+corrected AS (
+    UPDATE alerts.alarm AS a
+    SET exceeded_at = begun.at, version = a.version + 1
+    FROM begun
+    WHERE a.alarm_id = begun.alarm_id
+    RETURNING a.alarm_id, a.version, a.process_state, begun.at
+)
+INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor)
+SELECT alarm_id, version, at, 'correct', process_state, process_state, 'engine' FROM corrected
+
 -- name: journal_write
 -- One transition.
 INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor, value, note)

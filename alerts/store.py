@@ -22,6 +22,9 @@ ENGINE = "engine"
 """The engine's name as a follower of the feed and as an actor in the journal."""
 
 _LOCK_KEY = 0x48414C524D
+_LOOK_BACK_MS = 3_600_000
+"""How far before a new alarm readings are looked at that came after later ones, milliseconds."""
+
 _QUERIES = load_queries("hanlu.alerts")
 
 
@@ -141,6 +144,9 @@ class Store:
                 self._raise(change, now_ms)
             else:
                 self._return(change)
+        raised = [each for each in changes if each.event is Event.RAISE and each.limit_value is not None]
+        # What came too late for the rule to see may be on record already.
+        self._extend([each.key for each in raised], [each.start_ms - _LOOK_BACK_MS for each in raised])
 
     def keep(self, states: Mapping[Key, RuleState]) -> None:
         """Write changed rule states, and the worst values so far of the alarms that stand."""
@@ -157,11 +163,15 @@ class Store:
         self._peaks(standing)
 
     def correct(self, late: Iterable[Late]) -> int:
-        """Let late readings correct the peaks they fall into; return how many alarms were corrected."""
+        """Let late readings correct the alarms they belong to; return how many corrections were made.
+
+        One before an excursion may show that it began earlier, one within it that its peak was worse.
+        """
         rows = list(late)
         if not rows:
             return 0
-        return self._connection.execute(
+        extended = self._extend([each.key for each in rows], [each.observed_ms for each in rows])
+        peaks = self._connection.execute(
             _QUERIES["alarm_correct"],
             {
                 "channel_id": [each.key.channel_id for each in rows],
@@ -169,7 +179,8 @@ class Store:
                 "observed_ms": [each.observed_ms for each in rows],
                 "value": [each.value for each in rows],
             },
-        ).rowcount
+        )
+        return extended + peaks.rowcount
 
     def move(self, position: Cursor) -> None:
         """Move the cursor."""
@@ -179,6 +190,19 @@ class Store:
     def notify(self) -> None:
         """Wake the followers of the journal when the transaction commits."""
         self._connection.execute("NOTIFY hanlu_alarm")
+
+    def _extend(self, keys: Sequence[Key], from_ms: Sequence[int]) -> int:
+        """Let alarms begin where the readings on record say, looking back to `from_ms`; return how many did."""
+        if not keys:
+            return 0
+        return self._connection.execute(
+            _QUERIES["alarm_extend"],
+            {
+                "channel_id": [each.channel_id for each in keys],
+                "kind": [each.kind.value for each in keys],
+                "observed_ms": list(from_ms),
+            },
+        ).rowcount
 
     def _raise(self, change: Change, now_ms: int) -> None:
         state = process(ProcessState.NORMAL, Event.RAISE)

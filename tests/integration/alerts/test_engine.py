@@ -138,6 +138,42 @@ def test_backlog_never_raises_a_live_alarm_but_corrects_the_peak_it_falls_into(c
     ]
 
 
+def test_late_readings_before_an_excursion_move_its_beginning(county: County) -> None:
+    hour = warm_hour()
+    first_warm = next(index for index, cells in enumerate(hour) if cells[0][2] > -15)
+    county.arrive_all(hour[: first_warm - 1] + hour[first_warm + 3 :])
+    judge_all(county)
+    began = county.query("SELECT exceeded_at FROM alerts.alarm")
+    assert began == [(from_ms(hour[first_warm + 3][0][1]),)]
+    county.arrive(hour[first_warm + 2], lane="backlog")
+    county.arrive(hour[first_warm + 1], lane="backlog")
+    county.arrive(hour[first_warm], lane="backlog")
+    county.arrive(hour[first_warm - 1], lane="backlog")
+    judge_all(county)
+    assert county.query("SELECT exceeded_at FROM alerts.alarm") == [(from_ms(hour[first_warm][0][1]),)]
+    assert [row[0] for row in events(county)].count("correct") >= 1
+
+
+def test_beginning_is_not_moved_across_a_gap_or_a_good_reading(county: County) -> None:
+    hour = warm_hour()
+    first_warm = next(index for index, cells in enumerate(hour) if cells[0][2] > -15)
+    began_ms = hour[first_warm][0][1]
+    county.arrive_all(hour)
+    judge_all(county)
+    county.arrive([(FROZEN, began_ms - 90_000, -5.0)], lane="backlog")  # a good reading lies between
+    judge_all(county)
+    assert county.query("SELECT exceeded_at FROM alerts.alarm") == [(from_ms(began_ms),)]
+
+
+def test_readings_that_came_out_of_order_before_the_alarm_count_when_it_is_raised(county: County) -> None:
+    hour = warm_hour()
+    first_warm = next(index for index, cells in enumerate(hour) if cells[0][2] > -15)
+    order = [*hour[:first_warm], hour[first_warm + 2], hour[first_warm + 1], hour[first_warm], *hour[first_warm + 3 :]]
+    county.arrive_all(order)
+    judge_all(county)
+    assert county.query("SELECT exceeded_at FROM alerts.alarm") == [(from_ms(hour[first_warm][0][1]),)]
+
+
 def test_correction_found_first_is_not_undone_by_the_live_peak(county: County) -> None:
     county.arrive_all(warm_hour()[:45])
     county.arrive([(FROZEN, START + 20 * MINUTE + 30_000, -3.5)], lane="backlog")
