@@ -35,7 +35,3 @@ FROM registry.channel_v AS c
 JOIN alerts.alarm AS a USING (channel_id)
 WHERE c.gateway = %(gateway)s AND c.device = %(device)s AND a.kind = 'high'
 ORDER BY a.exceeded_at;
-
--- name: dead_letters
--- How many messages were refused in all.
-SELECT coalesce(sum(times), 0)::bigint FROM telemetry.dead_letter_v;

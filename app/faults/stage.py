@@ -54,6 +54,7 @@ PROFILE: Final = "faults-room"
 _ORGANISATION: Final = "faults"
 _LONG_AGO: Final = date(2020, 1, 1)
 _START_S: Final = 30.0
+_SILENT_S: Final = 2.0
 _POLL_S: Final = 0.02
 _PARTITIONS: Final = {REPLAY: 1, LIVE: 2}
 
@@ -145,15 +146,19 @@ class Edge:
             raise
         return sock
 
-    def pending(self) -> int | None:
-        """Return how many messages have no receipt, None when its process has not spoken in the last two seconds."""
+    def pending(self, since_s: float = 0.0) -> int | None:
+        """Return how many messages have no receipt, None when its process has said nothing of late.
+
+        Args:
+            since_s: monotonic seconds; what was said before does not count.
+        """
         try:
             status = read_status(self.status_file)
         except ValueError:
             return None
         if status is None or self.child.running is None or status.pid != self.child.running.pid:
             return None
-        return status.pending if time.monotonic() - status.at_s < 2.0 else None
+        return status.pending if status.at_s > max(since_s, time.monotonic() - _SILENT_S) else None
 
     def set_clock(self, offset_ms: int) -> None:
         """Put its wall clock wrong by `offset_ms`."""
