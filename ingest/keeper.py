@@ -20,7 +20,9 @@ from hanlu.core.observe import log
 from hanlu.db.pool import translated
 from hanlu.db.queries import load_queries
 from hanlu.ingest.directory import Directory
+from hanlu.ingest.gaps import Post, ask_for_births, ask_for_gaps, close_replaced
 from hanlu.ingest.keeper_config import KeeperConfig
+from hanlu.ingest.letter_space import hold_space
 from hanlu.ingest.letters import Replayer
 from hanlu.ingest.replay import AUTOMATIC, cause
 
@@ -38,14 +40,16 @@ _BIRTHS: Final = 50
 class Keeper:
     """Owns a connection; not for several threads."""
 
-    def __init__(self, config: KeeperConfig, database_url: str, clock: Clock) -> None:
+    def __init__(self, config: KeeperConfig, database_url: str, clock: Clock, post: Post) -> None:
         """Start with nothing seen.
 
         Args:
             config: how often and how much.
             database_url: libpq URL; never logged.
             clock: the platform's.
+            post: takes commands to gateways.
         """
+        self._post = post
         self._config = config
         self._clock = clock
         self._queries = load_queries("hanlu.ingest")
@@ -87,6 +91,8 @@ class Keeper:
             births = connection.execute(self._queries["new_births"], {"most": _BIRTHS}).fetchall()
             rows = connection.execute(self._queries["waiting_gateways"], {"reasons": _REASONS})
             waiting = [code for (code,) in rows]
+            hold_space(self._replayer, self._config)
+            self._see_to_gaps()
             if not (new or births or waiting):
                 return False
             self._directory.refresh(connection, missed=bool(new or births))
@@ -96,6 +102,12 @@ class Keeper:
             unfinished = self._sweep(waiting, most - len(new))
             connection.execute(self._queries["forget_approved"])
         return unfinished or len(new) == most
+
+    def _see_to_gaps(self) -> None:
+        connection = self._replayer.connection
+        close_replaced(connection, self._queries, self._config)
+        ask_for_gaps(connection, self._queries, self._config, self._post)
+        ask_for_births(connection, self._queries, self._config, self._post)
 
     def _note_births(self, births: Sequence[tuple[int, list[dict[str, Any]] | None, str]]) -> None:
         """List the channels that gateways announce and the registry does not know."""
@@ -154,13 +166,13 @@ class Keeper:
 
 
 @contextmanager
-def keeping(config: KeeperConfig, database_url: str, clock: Clock) -> Iterator[None]:
-    """Run a keeper for the time of the block."""
+def keeping(config: KeeperConfig, database_url: str, clock: Clock, post: Post) -> Iterator[None]:
+    """Run a keeper for the time of the block; `post` takes its commands to gateways."""
     if not config.enabled:
         yield
         return
     stop = threading.Event()
-    with closing(Keeper(config, database_url, clock)) as keeper:
+    with closing(Keeper(config, database_url, clock, post)) as keeper:
         thread = threading.Thread(target=keeper.run, args=(stop,), name="keeper")
         thread.start()
         try:

@@ -111,9 +111,43 @@ class Replayer(Writer):
             self._resolve(letter, "closed")
         return True
 
-    def _locked(self, dead_letter_id: int) -> Letter | None:
+    def space(self) -> list[tuple[str, int, int]]:
+        """Return gateway ("" for none), bytes of bodies kept and rows, the noisiest first."""
+        with translated():
+            return list(self.connection.execute(self._queries["letter_space"]))
+
+    def oldest(self, gateway: str | None, most: int, *, bodies: bool) -> list[tuple[int, int]]:
+        """Return the letters to be shed first, with the bytes they hold.
+
+        Args:
+            gateway: whose letters ("" for those that name none): resolved before open ones, old before new; None for
+                resolved ones of anybody.
+            most: letters.
+            bodies: leave out those without one.
+        """
+        columns = {"gateway": gateway, "most": most, "bodies": bodies}
+        with translated():
+            found = list(self.connection.execute(self._queries["oldest_resolved"], columns))
+            if gateway is not None and len(found) < most:
+                known = {each[0] for each in found}
+                others = self.connection.execute(self._queries["oldest_letters"], columns)
+                found += [each for each in others if each[0] not in known]
+        return found[:most]
+
+    def shed(self, dead_letter_id: int, *, fold: bool) -> bool:
+        """Drop a letter's body, or fold its row as well, and tell whether that was done."""
+        with translated(), self.connection.transaction():
+            letter = self._locked(dead_letter_id, "lock_any_letter")
+            if letter is None:
+                return False
+            if letter.noted:
+                self._no_longer_waiting(letter, waiting_names(letter))
+            query = "fold_letter" if fold else "drop_body"
+            return self.connection.execute(self._queries[query], {"dead_letter_id": dead_letter_id}).rowcount == 1
+
+    def _locked(self, dead_letter_id: int, query: str = "lock_letter") -> Letter | None:
         with self.connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(self._queries["lock_letter"], {"dead_letter_id": dead_letter_id}).fetchone()
+            row = cursor.execute(self._queries[query], {"dead_letter_id": dead_letter_id}).fetchone()
         return None if row is None else _letter(row)
 
     def _note(self, letter: Letter) -> None:
@@ -209,7 +243,7 @@ class Replayer(Writer):
             self._add_to_letter(letter, each)
         outcome = self._conclude(letter, part, own, changed=changed)
         if outcome == "open":
-            kept = self._reread(letter.dead_letter_id)
+            kept = self._locked(letter.dead_letter_id)
             names = waiting_names(kept) if kept else names
         self._no_longer_waiting(letter, before - names)
         return outcome
@@ -303,9 +337,6 @@ class Replayer(Writer):
                 "places": None if dead.places is None else list(dead.places),
             },
         )
-
-    def _reread(self, dead_letter_id: int) -> Letter | None:
-        return self._locked(dead_letter_id)
 
     def _no_longer_waiting(self, letter: Letter, names: Counter[tuple[str, str]]) -> None:
         if names:

@@ -527,3 +527,243 @@ FROM registry.gateway AS g
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
 WHERE starts_with(o.path, %(scope)s);
+
+-- name: stale_gaps
+-- The oldest missing ranges of the newest spool of gateways that are heard, and how often these were asked for.
+SELECT
+    g.gateway_id, g.epoch, w.code, w.partition, e.watermark, g.from_seq, g.to_seq,
+    CASE WHEN r.watermark = e.watermark THEN r.asked ELSE 0 END AS asked,
+    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+FROM telemetry.gap AS g
+JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)
+JOIN telemetry.gateway_link AS l USING (gateway_id)
+JOIN registry.gateway AS w USING (gateway_id)
+LEFT JOIN telemetry.resend AS r USING (gateway_id, epoch)
+WHERE g.since < now() - %(age_s)s::double precision * INTERVAL '1 second' AND l.online
+    AND e.first_at = (SELECT max(n.first_at) FROM telemetry.gateway_epoch AS n WHERE n.gateway_id = g.gateway_id)
+    AND (
+        SELECT count(*) FROM telemetry.gap AS o
+        WHERE o.gateway_id = g.gateway_id AND o.epoch = g.epoch AND o.from_seq < g.from_seq
+    ) < %(ranges)s
+ORDER BY g.gateway_id, g.epoch, g.from_seq
+LIMIT %(most)s;
+
+-- name: claim_resend
+-- Whoever gets the row asks; no row when another keeper has just asked.
+INSERT INTO telemetry.resend AS r (gateway_id, epoch, asked, asked_at, watermark)
+VALUES (%(gateway_id)s, %(epoch)s, 1, now(), %(watermark)s)
+ON CONFLICT (gateway_id, epoch) DO UPDATE
+SET
+    asked = CASE WHEN r.watermark = excluded.watermark THEN r.asked + 1 ELSE 1 END,
+    asked_at = now(), watermark = excluded.watermark
+WHERE r.asked_at < now() - %(pause_s)s::double precision * INTERVAL '1 second'
+RETURNING r.asked;
+
+-- name: forget_resends
+-- Spools of which nothing is missing any more.
+DELETE FROM telemetry.resend AS r
+WHERE NOT EXISTS (SELECT FROM telemetry.gap AS g WHERE g.gateway_id = r.gateway_id AND g.epoch = r.epoch);
+
+-- name: replaced_epochs
+-- Spools with missing messages that fell silent before a newer one of their gateway began, long enough ago.
+SELECT DISTINCT e.gateway_id, e.epoch
+FROM telemetry.gap AS g
+JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)
+JOIN telemetry.gateway_epoch AS n ON n.gateway_id = e.gateway_id AND n.first_at > e.last_at
+WHERE n.first_at < now() - %(age_s)s::double precision * INTERVAL '1 second'
+LIMIT %(most)s;
+
+-- name: close_epoch
+-- What is missing of the spool will not come: all its gateway claims to have produced is accounted for from now on.
+WITH missing AS (
+    DELETE FROM telemetry.gap WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s
+    RETURNING to_seq - from_seq + 1 AS messages
+), account AS (
+    UPDATE telemetry.gateway_epoch
+    SET watermark = highest, lost = produced - stored - duplicate - dead
+    WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s
+    RETURNING lost
+)
+INSERT INTO telemetry.epoch_closed AS c (gateway_id, epoch, at, done_by, reason, messages, readings)
+SELECT
+    %(gateway_id)s, %(epoch)s, now(), %(done_by)s, %(reason)s, (SELECT coalesce(sum(messages), 0) FROM missing),
+    account.lost - %(lost)s::bigint
+FROM account
+ON CONFLICT (gateway_id, epoch) DO UPDATE SET
+    messages = c.messages + excluded.messages, readings = c.readings + excluded.readings, at = excluded.at,
+    done_by = excluded.done_by, reason = excluded.reason;
+
+-- name: lost_of_epoch
+-- What the account of a spool counts as lost, locked until the transaction ends; no row without an account.
+SELECT lost FROM telemetry.gateway_epoch WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s FOR UPDATE;
+
+-- name: correct_closed
+-- Messages declared lost that came after all: what they brought is lost no longer.
+WITH wrong AS (
+    SELECT
+        e.gateway_id, e.epoch, e.produced - e.stored - e.duplicate - e.lost - e.dead AS outstanding,
+        e.highest - (
+            SELECT count(*) FROM telemetry.arrival AS a
+            WHERE a.gateway_id = e.gateway_id AND a.epoch = e.epoch AND a.epoch IS NOT NULL
+        ) AS messages
+    FROM telemetry.epoch_closed AS c
+    JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)
+    WHERE e.watermark = e.highest AND e.produced <> e.stored + e.duplicate + e.lost + e.dead
+    FOR UPDATE OF e
+), account AS (
+    UPDATE telemetry.gateway_epoch AS e
+    SET lost = e.lost + w.outstanding
+    FROM wrong AS w
+    WHERE e.gateway_id = w.gateway_id AND e.epoch = w.epoch
+)
+UPDATE telemetry.epoch_closed AS c
+SET readings = c.readings + w.outstanding, messages = w.messages
+FROM wrong AS w
+WHERE c.gateway_id = w.gateway_id AND c.epoch = w.epoch;
+
+-- name: unannounced
+-- Gateways that sign and are heard, and have never announced themselves.
+SELECT
+    l.gateway_id, w.code, w.partition, coalesce(r.asked, 0) AS asked,
+    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+FROM telemetry.gateway_link AS l
+JOIN registry.gateway AS w USING (gateway_id)
+LEFT JOIN telemetry.rebirth AS r USING (gateway_id)
+WHERE l.birth IS NULL AND l.online
+    AND l.since < now() - %(age_s)s::double precision * INTERVAL '1 second'
+    AND EXISTS (SELECT FROM telemetry.gateway_epoch AS e WHERE e.gateway_id = l.gateway_id)
+ORDER BY l.gateway_id
+LIMIT %(most)s;
+
+-- name: claim_rebirth
+-- Whoever gets the row asks; no row when another keeper has just asked.
+INSERT INTO telemetry.rebirth AS r (gateway_id, asked, asked_at)
+VALUES (%(gateway_id)s, 1, now())
+ON CONFLICT (gateway_id) DO UPDATE SET asked = r.asked + 1, asked_at = now()
+WHERE r.asked_at < now() - %(pause_s)s::double precision * INTERVAL '1 second'
+RETURNING r.asked;
+
+-- name: forget_rebirths
+-- Gateways that have announced themselves.
+DELETE FROM telemetry.rebirth AS r
+USING telemetry.gateway_link AS l
+WHERE l.gateway_id = r.gateway_id AND l.birth IS NOT NULL;
+
+-- name: announce_gaps
+-- Wake whoever watches what is missing; they poll as well.
+SELECT pg_notify('hanlu_gap', '');
+
+-- name: letter_space
+-- What the dead letters of each gateway take, the noisiest first.
+SELECT gateway, sum(bytes)::bigint, sum(letters)::bigint
+FROM telemetry.dead_letter_count
+GROUP BY gateway
+HAVING sum(bytes) > 0 OR sum(letters) > 0
+ORDER BY 2 DESC, 3 DESC;
+
+-- name: oldest_resolved
+-- Resolved dead letters, the longest resolved first; bodies: only those that still have theirs.
+SELECT dead_letter_id, bytes
+FROM telemetry.dead_letter
+WHERE resolved_at IS NOT NULL AND (dropped_at IS NULL OR NOT %(bodies)s::boolean)
+    AND (%(gateway)s::text IS NULL OR coalesce(gateway, '') = %(gateway)s)
+ORDER BY resolved_at
+LIMIT %(most)s;
+
+-- name: oldest_letters
+-- Dead letters of a gateway, the oldest first; bodies: only those that still have theirs.
+SELECT dead_letter_id, bytes
+FROM telemetry.dead_letter
+WHERE gateway IS NOT DISTINCT FROM nullif(%(gateway)s, '') AND (dropped_at IS NULL OR NOT %(bodies)s::boolean)
+ORDER BY dead_letter_id
+LIMIT %(most)s;
+
+-- name: drop_body
+-- The bytes go; reason, digest and counts stay.
+UPDATE telemetry.dead_letter SET body = '', dropped_at = now()
+WHERE dead_letter_id = %(dead_letter_id)s AND dropped_at IS NULL;
+
+-- name: fold_letter
+-- The row goes too; its deliveries stay counted by gateway and reason.
+DELETE FROM telemetry.dead_letter WHERE dead_letter_id = %(dead_letter_id)s;
+
+-- name: lock_any_letter
+-- One dead letter, open or not, locked until the transaction ends; no row when somebody else works on it.
+SELECT
+    d.dead_letter_id, (extract(epoch FROM d.received_at) * 1000)::bigint AS received_ms, d.topic, d.gateway, d.reason,
+    d.detail, d.reading_count, d.body, d.body_sha256 AS digest, d.times::integer AS times, d.places, d.attempts,
+    d.noted_at IS NOT NULL AND d.resolved_at IS NULL AS noted, d.dropped_at IS NOT NULL AS dropped, d.arrival_id,
+    a.gateway_id, a.epoch, coalesce(a.evidence, 0) AS evidence, coalesce(a.reading_count, 0) AS arrived_count
+FROM telemetry.dead_letter AS d
+LEFT JOIN telemetry.arrival AS a USING (arrival_id)
+WHERE d.dead_letter_id = %(dead_letter_id)s
+FOR UPDATE OF d SKIP LOCKED;
+
+-- name: add_session
+-- A session that ingest workers share out; one that is known keeps its holder.
+INSERT INTO telemetry.ingest_session AS s (client_id, partitions)
+VALUES (%(client_id)s, %(partitions)s::smallint[])
+ON CONFLICT (client_id) DO UPDATE SET partitions = excluded.partitions
+WHERE s.partitions <> excluded.partitions;
+
+-- name: greet
+-- The worker lives, for so long.
+INSERT INTO telemetry.ingest_worker (worker, name, backend_pid, expires_at)
+VALUES (
+    %(worker)s, %(name)s, pg_backend_pid(),
+    clock_timestamp() + %(lease_s)s::double precision * INTERVAL '1 second'
+)
+ON CONFLICT (worker) DO UPDATE SET backend_pid = excluded.backend_pid, expires_at = excluded.expires_at;
+
+-- name: count_workers
+-- Workers that live: their time is not over, and the connection they last spoke on is there.
+SELECT count(*)
+FROM telemetry.ingest_worker AS w
+WHERE w.expires_at >= clock_timestamp() AND EXISTS (
+    SELECT FROM pg_stat_activity AS a
+    WHERE a.pid = w.backend_pid AND a.application_name = 'hanlu ingest ' || w.worker
+);
+
+-- name: renew_sessions
+-- Hold these sessions on; returns those that are the worker's still.
+UPDATE telemetry.ingest_session
+SET
+    expires_at = clock_timestamp() + %(lease_s)s::double precision * INTERVAL '1 second',
+    backend_pid = pg_backend_pid()
+WHERE worker = %(worker)s AND client_id = ANY(%(client_ids)s::text[])
+RETURNING client_id;
+
+-- name: claim_session
+-- Take one of these sessions that nobody holds: handed back, its time over, or its holder's connection gone.
+UPDATE telemetry.ingest_session AS s
+SET
+    worker = %(worker)s,
+    backend_pid = pg_backend_pid(),
+    expires_at = clock_timestamp() + %(lease_s)s::double precision * INTERVAL '1 second',
+    since = clock_timestamp(),
+    takeovers = s.takeovers + (s.worker IS NOT NULL)::integer
+WHERE s.client_id = (
+    SELECT f.client_id
+    FROM telemetry.ingest_session AS f
+    WHERE f.client_id = ANY(%(client_ids)s::text[]) AND (
+        f.worker IS NULL OR f.expires_at < clock_timestamp() OR NOT EXISTS (
+            SELECT FROM pg_stat_activity AS a
+            WHERE a.pid = f.backend_pid AND a.application_name = 'hanlu ingest ' || f.worker
+        )
+    )
+    ORDER BY f.client_id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING s.client_id;
+
+-- name: hand_back_sessions
+-- These sessions are free for other workers.
+UPDATE telemetry.ingest_session
+SET worker = NULL, backend_pid = NULL, expires_at = '-infinity'
+WHERE worker = %(worker)s AND client_id = ANY(%(client_ids)s::text[]);
+
+-- name: take_leave
+-- The worker ends; with it go those that ended without a word long ago.
+DELETE FROM telemetry.ingest_worker
+WHERE worker = %(worker)s OR expires_at < now() - INTERVAL '1 day';

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -65,13 +66,19 @@ def run(
         UsageError: the broker refuses the sign-in or the subscription.
         FatalError: the database is not what this program was made for.
     """
-    clock = clock or SystemClock()
-    with (
-        closing(Writer(database_url)) as writer,
-        Subscriber(config, clock) as subscriber,
-        keeping(config.keeper, database_url, clock),
-    ):
-        Ingest(config, subscriber, writer, clock).run(stop, ready)
+    ours = clock or SystemClock()
+
+    def work(
+        session: IngestConfig, end: threading.Event, subscribed: Callable[[], None], may_connect: Callable[[], bool]
+    ) -> None:
+        with closing(Writer(database_url)) as writer, Subscriber(session, ours) as subscriber:
+            ingest = Ingest(session, subscriber, writer, ours, may_connect)
+            with keeping(session.keeper, database_url, ours, ingest.post):
+                ingest.run(end, subscribed)
+
+    sessions = sessions_of(config.broker.client_id, config.partitions, config.sessions)
+    with closing(Leases(database_url, sessions, config.lease_s)) as leases:
+        Workers(config, leases, ours, work).run(stop, ready)
 
 
 @dataclass(slots=True)
@@ -122,6 +129,7 @@ class Ingest:
                     ready()
             self._finish()
 
+        self._commands: deque[tuple[Topic, bytes]] = deque()
     def _round(self) -> None:
         """Bring what is there one step on; what fails on the way is tried again as it is."""
         self._settle()
@@ -141,6 +149,10 @@ class Ingest:
         return bool(self._subscriber.inbox) and not self._is_full(self._batch)
 
     def _patience(self) -> float:
+    def post(self, topic: Topic, payload: bytes) -> None:
+        """Have a command published in the next round; may be called from any thread."""
+        self._commands.append((topic, payload))
+
         """Return how long to wait for messages: not beyond the time a receipt is due."""
         if not self._owed:
             return _IDLE_S
@@ -148,6 +160,8 @@ class Ingest:
         return min(max(due, 0.0), _IDLE_S)
 
     def _gather(self) -> None:
+        while self._commands and self._subscriber.publish(*self._commands[0]):
+            self._commands.popleft()
         """Decode what is in the inbox until the batch is full."""
         inbox, batch = self._subscriber.inbox, self._batch
         while inbox and not self._is_full(batch):

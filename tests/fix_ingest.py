@@ -113,15 +113,7 @@ class Platform:
             " ORDER BY channel_id, observed_at DESC"
         )
         assert self.rows("SELECT channel_id, observed_at, value FROM telemetry.latest ORDER BY 1") == newest
-        sums = self.rows(
-            "SELECT a.gateway_id, a.epoch, a.highest, a.stored + coalesce(r.stored, 0),"
-            " a.duplicate + coalesce(r.duplicate, 0), a.lost + coalesce(r.lost, 0), a.dead - coalesce(r.revived, 0),"
-            " a.messages FROM (SELECT gateway_id, epoch, max(seq) AS highest, sum(stored) AS stored,"
-            " sum(duplicate) AS duplicate, sum(lost) AS lost, sum(dead) AS dead, count(*) AS messages"
-            " FROM telemetry.arrival WHERE epoch IS NOT NULL GROUP BY 1, 2) AS a LEFT JOIN (SELECT gateway_id, epoch,"
-            " sum(stored) AS stored, sum(duplicate) AS duplicate, sum(lost) AS lost, sum(revived) AS revived"
-            " FROM telemetry.replay WHERE epoch IS NOT NULL GROUP BY 1, 2) AS r USING (gateway_id, epoch) ORDER BY 1, 2"
-        )
+        sums = self.rows(_SUMS)
         kept = self.rows(
             "SELECT e.gateway_id, e.epoch, e.highest, e.stored, e.duplicate, e.lost, e.dead, e.highest - coalesce("
             " (SELECT sum(to_seq - from_seq + 1) FROM telemetry.gap AS g"
@@ -134,6 +126,28 @@ class Platform:
             " FROM telemetry.gap AS g WHERE g.gateway_id = e.gateway_id AND g.epoch = e.epoch), highest)"
         )
 
+
+_SUMS = """
+SELECT
+    a.gateway_id, a.epoch, a.highest, a.stored + coalesce(r.stored, 0), a.duplicate + coalesce(r.duplicate, 0),
+    a.lost + coalesce(r.lost, 0) + coalesce(c.readings, 0), a.dead - coalesce(r.revived, 0),
+    a.messages + coalesce(c.messages, 0)
+FROM (
+    SELECT
+        gateway_id, epoch, max(seq) AS highest, sum(stored) AS stored, sum(duplicate) AS duplicate, sum(lost) AS lost,
+        sum(dead) AS dead, count(*) AS messages
+    FROM telemetry.arrival WHERE epoch IS NOT NULL GROUP BY 1, 2
+) AS a
+LEFT JOIN (
+    SELECT
+        gateway_id, epoch, sum(stored) AS stored, sum(duplicate) AS duplicate, sum(lost) AS lost,
+        sum(revived) AS revived
+    FROM telemetry.replay WHERE epoch IS NOT NULL GROUP BY 1, 2
+) AS r USING (gateway_id, epoch)
+LEFT JOIN telemetry.epoch_closed AS c USING (gateway_id, epoch)
+ORDER BY 1, 2
+"""
+"""What arrived, what replays moved, and what was declared lost, by spool."""
 
 _PLACES = """
 INSERT INTO registry.level_name VALUES (1, '县', 'county') ON CONFLICT DO NOTHING;

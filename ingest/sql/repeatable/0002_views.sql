@@ -45,7 +45,11 @@ COMMENT ON VIEW telemetry.gateway_account IS
 'Per gateway, readings: produced = stored + duplicate + declared lost + dead letters once nothing is outstanding.';
 
 CREATE OR REPLACE VIEW telemetry.gap_v AS
-SELECT gateway_id, epoch, from_seq, to_seq, since FROM telemetry.gap;
+SELECT g.gateway_id, g.epoch, g.from_seq, g.to_seq, g.since, coalesce(r.asked, 0) AS asked, r.asked_at
+FROM telemetry.gap AS g
+LEFT JOIN telemetry.resend AS r USING (gateway_id, epoch);
+COMMENT ON VIEW telemetry.gap_v IS
+'Messages that have not arrived, since when that is known, and how often the gateway was asked for them since it last got on.';
 
 CREATE OR REPLACE VIEW telemetry.gateway_link_v AS
 SELECT gateway_id, online, since, last_seen_at, replay, birth FROM telemetry.gateway_link;

@@ -17,7 +17,7 @@ from hanlu.core.clock import ManualClock, from_ms
 from hanlu.core.reading import Reading
 from hanlu.core.senml import encode_json
 from hanlu.core.wire.envelope import ContentType
-from hanlu.core.wire.topics import Lane
+from hanlu.core.wire.topics import Lane, Topic
 from hanlu.ingest.decode import decode
 from hanlu.ingest.directory import read_snapshot
 from hanlu.ingest.keeper import Keeper
@@ -35,7 +35,11 @@ class House:
         self.platform = platform
         self.clock = ManualClock(NOON_MS)
         self.writer = Writer(platform.url)
-        self.keeper = Keeper(KeeperConfig(registry_s=0.001, **config), platform.url, self.clock)
+        self.commands: list[tuple[str, dict[str, Any]]] = []
+        self.keeper = Keeper(KeeperConfig(registry_s=0.001, **config), platform.url, self.clock, self._post)
+
+    def _post(self, topic: Topic, payload: bytes) -> None:
+        self.commands.append((str(topic), json.loads(payload)))
 
     def close(self) -> None:
         self.writer.close()
@@ -451,7 +455,7 @@ class TestCrash:
         house.add_channel(gateway_id, "room-9", "air_temperature", "Cel")
         falls = 0
         for step in range(400):
-            keeper = Keeper(KeeperConfig(registry_s=0.001), house.platform.url, house.clock)
+            keeper = Keeper(KeeperConfig(registry_s=0.001), house.platform.url, house.clock, house._post)
             steps = _Steps(step, after)
             connection = keeper._replayer.connection
             monkeypatch.setattr(connection, "execute", steps.around(connection.execute))
