@@ -66,19 +66,11 @@ def run(
         UsageError: the broker refuses the sign-in or the subscription.
         FatalError: the database is not what this program was made for.
     """
-    ours = clock or SystemClock()
-
-    def work(
-        session: IngestConfig, end: threading.Event, subscribed: Callable[[], None], may_connect: Callable[[], bool]
-    ) -> None:
-        with closing(Writer(database_url)) as writer, Subscriber(session, ours) as subscriber:
-            ingest = Ingest(session, subscriber, writer, ours, may_connect)
-            with keeping(session.keeper, database_url, ours, ingest.post):
-                ingest.run(end, subscribed)
-
-    sessions = sessions_of(config.broker.client_id, config.partitions, config.sessions)
-    with closing(Leases(database_url, sessions, config.lease_s)) as leases:
-        Workers(config, leases, ours, work).run(stop, ready)
+    clock = clock or SystemClock()
+    with closing(Writer(database_url)) as writer, Subscriber(config, clock) as subscriber:
+        ingest = Ingest(config, subscriber, writer, clock)
+        with keeping(config.keeper, database_url, clock, ingest.post):
+            ingest.run(stop, ready)
 
 
 @dataclass(slots=True)
@@ -110,6 +102,7 @@ class Ingest:
         self._committing: _Batch | None = None
         self._committer = Committer(writer, subscriber.wake)
         self._owed: dict[tuple[str, bytes], Committed] = {}
+        self._commands: deque[tuple[Topic, bytes]] = deque()
         self._receipted_at = float("-inf")
         self._retry_s = config.retry_min_s
 
@@ -129,7 +122,10 @@ class Ingest:
                     ready()
             self._finish()
 
-        self._commands: deque[tuple[Topic, bytes]] = deque()
+    def post(self, topic: Topic, payload: bytes) -> None:
+        """Have a command published in the next round; may be called from any thread."""
+        self._commands.append((topic, payload))
+
     def _round(self) -> None:
         """Bring what is there one step on; what fails on the way is tried again as it is."""
         self._settle()
@@ -137,6 +133,8 @@ class Ingest:
         self._gather()
         self._hand_over()
         self._receipt()
+        while self._commands and self._subscriber.publish(*self._commands[0]):
+            self._commands.popleft()
 
     def _take(self) -> None:
         self._subscriber.turn(0.0 if self._has_work else self._patience())
@@ -149,10 +147,6 @@ class Ingest:
         return bool(self._subscriber.inbox) and not self._is_full(self._batch)
 
     def _patience(self) -> float:
-    def post(self, topic: Topic, payload: bytes) -> None:
-        """Have a command published in the next round; may be called from any thread."""
-        self._commands.append((topic, payload))
-
         """Return how long to wait for messages: not beyond the time a receipt is due."""
         if not self._owed:
             return _IDLE_S
@@ -160,8 +154,6 @@ class Ingest:
         return min(max(due, 0.0), _IDLE_S)
 
     def _gather(self) -> None:
-        while self._commands and self._subscriber.publish(*self._commands[0]):
-            self._commands.popleft()
         """Decode what is in the inbox until the batch is full."""
         inbox, batch = self._subscriber.inbox, self._batch
         while inbox and not self._is_full(batch):
