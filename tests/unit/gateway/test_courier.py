@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hanlu.core.clock import ManualClock
 from hanlu.core.errors import TransientError
-from hanlu.core.wire.documents import Birth, Will
+from hanlu.core.wire.documents import Birth, BirthChannel, Will
 from hanlu.core.wire.envelope import ContentType, Envelope, digest, open_envelope
-from hanlu.gateway.config import GatewayConfig
+from hanlu.gateway.config import GatewayConfig, UplinkConfig
 from hanlu.gateway.courier import Courier, Outgoing
 from hanlu.gateway.item import Item, Kind
 from hanlu.gateway.spool import Spool
@@ -258,3 +258,86 @@ def test_will_names_gateway_and_epoch(bench):
     will = bench.courier.will()
     assert will.topic == BASE + "will"
     assert Will.model_validate_json(will.payload) == Will(gateway="gw-1", epoch=bench.spool.epoch.hex())
+
+
+def test_restored_spool_with_nothing_left_to_send_is_recognised_by_the_chain_alone(bench):
+    """Its head is the platform's highest, and both have receipted all: only the digests differ."""
+    for _ in range(3):
+        bench.append()
+    bench.courier.connected()
+    bench.sent()
+    bench.receipt(3)
+    epoch = bench.spool.epoch
+    assert bench.spool.committed == 3
+    bench.receipt(3, digest=bench.spool.digest_of(3).hex())
+    assert bench.spool.epoch == epoch
+    bench.receipt(3, digest=digest(b"what the original sent").hex())
+    assert bench.spool.epoch != epoch
+    assert bench.sent() == [("birth", 1)]
+
+
+def test_only_receipts_for_what_this_connection_sent_tell_the_time(bench):
+    told: list[int] = []
+    bench.courier.hears_time = told.append
+    for _ in range(3):
+        bench.append()
+    bench.receipt(1, now_ms=1)
+    bench.courier.connected()  # its birth is 4
+    bench.sent()
+    bench.receipt(2, now_ms=2)  # may have waited in the broker for days
+    assert told == []
+    bench.receipt(2, [[3, 3]], now_ms=3)  # it has heard 4
+    bench.receipt(3, now_ms=4)
+    assert told == [3, 4]
+    bench.courier.connected()
+    bench.receipt(4, now_ms=5)
+    assert told == [3, 4]
+
+
+def test_births_on_command_are_bounded(bench):
+    bench.courier.connected()
+    for _ in range(50):
+        bench.hear("command", {"action": "rebirth"})
+    assert bench.spool.head == 2
+    bench.clock.advance(6)
+    bench.hear("command", {"action": "rebirth"})
+    assert bench.spool.head == 3
+
+
+def test_resend_commands_without_end_are_remembered_as_few_ranges(bench):
+    bench.courier.connected()
+    for _ in range(300):
+        bench.append()
+    bench.sent()
+    for start in range(2, 300, 2):
+        bench.hear("command", {"action": "resend", "from_seq": start, "to_seq": start})
+    assert len(bench.courier._window._repeats) <= 100
+
+
+def test_configuration_is_handed_on_and_one_without_text_refused(bench):
+    heard = []
+    bench.courier.hears_configuration = lambda version, text: heard.append((version, text))
+    bench.hear("command", {"action": "configure", "version": 3, "config": "[limits]\n" + "#" * 150_000})
+    bench.hear("command", {"action": "configure", "version": 4})
+    bench.hear("command", {"action": "configure", "version": 0, "config": ""})
+    assert [(version, text[:8]) for version, text in heard] == [(3, "[limits]")]
+
+
+def test_new_rates_hold_from_the_next_look_on(bench):
+    bench.courier.connected()
+    for _ in range(40):
+        bench.append()
+    bench.courier.change_uplink(UplinkConfig(live_rate=10))
+    assert len(bench.sent()) == 10
+    bench.clock.advance(1)
+    assert len(bench.sent()) == 10
+
+
+def test_rebirth_says_which_configuration_is_in_force(bench):
+    bench.courier.connected()
+    channel = BirthChannel(name="room-9/air_temperature", unit="Cel", period_s=5)
+    bench.courier.reborn((channel,), 7, "x" * 900)
+    bench.courier.connected()
+    births = [open_envelope(m.raw).payload for m in bench.spool.next_after(0, 10)]
+    for birth in map(Birth.model_validate_json, births[1:]):
+        assert (birth.channels, birth.config_version, birth.config_error) == ((channel,), 7, "x" * 500)
