@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hanlu.core.errors import UsageError
 from hanlu.core.reading import Quality
 from hanlu.core.rejected import Reason, Rejected
+from hanlu.gateway.driver.catalogue import AnyDriver
 from hanlu.gateway.driver.contract import Batch
 from hanlu.gateway.driver.lorawan.driver import LorawanConfig, Reader
 from hanlu.gateway.driver.lorawan.envelope import NETWORKS, Ignored, Status, Uplink
@@ -29,6 +30,11 @@ def config(**others: Any) -> LorawanConfig:
     return LorawanConfig.model_validate(
         {"name": "lora", "profiles": [{"name": "EM300", "codec": "milesight-em300-th"}]} | others
     )
+
+
+def test_kind_leads_to_this_configuration() -> None:
+    section = {"kind": "lorawan", "name": "lora", "profiles": [{"name": "x", "codec": "elsys"}]}
+    assert isinstance(TypeAdapter(AnyDriver).validate_python(section), LorawanConfig)
 
 
 def event(payload: str | None = "0175640367 2aff 046864", **others: Any) -> dict[str, Any]:
