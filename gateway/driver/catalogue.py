@@ -25,6 +25,7 @@ KINDS: Final[dict[str, str]] = {
     "modbus": "modbus:ModbusConfig",
     "mqtt_senml": "mqtt_senml:MqttSenmlConfig",
     "sparkplug": "sparkplug:SparkplugConfig",
+    "ulog": "ulog:UlogConfig",
 }
 """Kind to the class of its configuration, `module:Class`, modules below hanlu.gateway.driver."""
 
