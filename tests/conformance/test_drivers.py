@@ -5,7 +5,9 @@ A scene is the device and what connects it (`tests/fix_drivers.py`); a kind with
 
 from __future__ import annotations
 
+import re
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,8 +191,6 @@ def test_channels_of_the_configuration_are_announced(scene: Scene, intake: FakeI
 
 
 def _is_channel(name: str) -> bool:
-    import re
-
     return bool(re.fullmatch(rf"{CODE_PATTERN}/{METRIC_PATTERN}", name))
 
 
@@ -220,11 +220,26 @@ def test_every_setting_is_described_to_its_user(kind: str) -> None:
     page = DOCS / f"{kind.replace('_', '-')}.md"
     page = page if page.exists() else DOCS / f"{kind.split('_')[0]}.md"
     text = page.read_text(encoding="utf-8")
-    assert f'kind = "{kind}"' in text, "no worked example"
+    worked = [each for example in _examples(text) for each in example["drivers"] if each["kind"] == kind]
+    assert worked, "no worked example"
+    for each in worked:
+        TypeAdapter(AnyDriver).validate_python(each)
     shared = (DOCS / "README.md").read_text(encoding="utf-8")
     assert f"({page.name})" in shared, "not listed among the drivers"
-    missing = [name for name in _settings(config_class(kind)) if f"`{name}`" not in text + shared]
+    missing = sorted(name for name in _settings(config_class(kind)) if not _tells(text + shared, name))
     assert not missing, f"{page.name} does not tell of {missing}"
+
+
+def _tells(text: str, name: str) -> bool:
+    """Tell whether a setting is named as such in the words of a page, or shown in an example."""
+    shown = rf"`{name}`|^{name} *= |[{{,] *{name} *= |^\[+drivers[.\w]*\.{name}\]"
+    return bool(re.search(shown, text, re.MULTILINE))
+
+
+def _examples(text: str) -> list[dict[str, Any]]:
+    """Return the settings files of a page that name drivers."""
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [tomllib.loads(block) for block in blocks if "[[drivers]]" in block]
 
 
 def _settings(model: type[BaseModel]) -> set[str]:
