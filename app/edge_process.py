@@ -46,6 +46,7 @@ class EdgeStatus:
         connected: the broker has accepted the gateway.
         head: last message in the spool, 0 for none.
         committed: last message with a receipt.
+        undeclared: readings turned away whose loss is not declared yet.
     """
 
     pid: int
@@ -54,6 +55,7 @@ class EdgeStatus:
     connected: bool
     head: int
     committed: int
+    undeclared: int = 0
 
     @property
     def pending(self) -> int:
@@ -146,7 +148,10 @@ def read_status(path: Path) -> EdgeStatus | None:
     except FileNotFoundError:
         return None
     spool = said["spool"]
-    return EdgeStatus(said["pid"], said["at_s"], said["address"], said["connected"], spool["head"], spool["committed"])
+    return EdgeStatus(
+        said["pid"], said["at_s"], said["address"], said["connected"],
+        spool["head"], spool["committed"], spool["refused"],
+    )  # fmt: skip
 
 
 def _in_words(status: GatewayStatus) -> str:

@@ -21,7 +21,7 @@ from hanlu.app.faults.stage import Edge, Stage
 
 __all__ = ["BACKLOG", "SPECIALS", "Special"]
 
-_DISK_BYTES: Final = 6 << 20
+_DISK_BYTES: Final = 64 << 20
 _AWAY_S: Final = 8.0
 _HOST, _GUEST, _NET = "198.18.77.1", "198.18.77.2", "30"
 """Addresses kept for tests between devices (RFC 2544), in a namespace nobody else sees."""
@@ -132,7 +132,7 @@ def _fill_disk(scene: Scene, edge: Edge) -> None:
     disk = edge.config.data_dir.parent
     with (disk / "somebody-else").open("wb", buffering=0) as file:
         try:
-            while file.write(b"\0" * 65_536):
+            while file.write(b"\0" * 4_096):
                 pass
         except OSError:
             pass

@@ -147,7 +147,9 @@ class Edge:
         return sock
 
     def pending(self, since_s: float = 0.0) -> int | None:
-        """Return how many messages have no receipt, None when its process has said nothing of late.
+        """Return how much it still owes the platform: messages without a receipt and readings not yet declared lost.
+
+        None when its process has said nothing of late.
 
         Args:
             since_s: monotonic seconds; what was said before does not count.
@@ -158,7 +160,8 @@ class Edge:
             return None
         if status is None or self.child.running is None or status.pid != self.child.running.pid:
             return None
-        return status.pending if status.at_s > max(since_s, time.monotonic() - _SILENT_S) else None
+        owed = status.pending + status.undeclared
+        return owed if status.at_s > max(since_s, time.monotonic() - _SILENT_S) else None
 
     def set_clock(self, offset_ms: int) -> None:
         """Put its wall clock wrong by `offset_ms`."""
