@@ -47,7 +47,7 @@ Instant = Annotated[
 ]
 Begin = Annotated[Instant, Query(alias="from")]
 End = Annotated[Instant, Query(alias="to")]
-Code = Annotated[str | None, Query(pattern=r"^[!-~]{1,80}$", description="code")]
+Code = Annotated[str | None, Query(pattern=r"^[^\x00]{1,80}$", description="code")]
 Fineness = Annotated[
     Resolution | None,
     Query(description="raw, hour or day (of China time); without it the finest that is quick for the span"),
