@@ -52,8 +52,8 @@ class Slave:
 class Bus:
     """A server with slaves by unit id; one that is not there is silent."""
 
-    def __init__(self, slaves: dict[int, Slave], kind: str = "tcp") -> None:
-        self.slaves, self._kind = slaves, kind
+    def __init__(self, slaves: dict[int, Slave], kind: str = "tcp", port: int = 0) -> None:
+        self.slaves, self._kind, self._port = slaves, kind, port
         self._ready = threading.Event()
         self._fds: list[int] = []
         self.url = ""
@@ -69,7 +69,9 @@ class Bus:
             self.url = f"serial:{ours}"
         else:
             framer = FramerType.RTU if self._kind == "rtu+tcp" else FramerType.SOCKET
-            server = ModbusTcpServer(devices, framer=framer, address=("127.0.0.1", 0), ignore_missing_devices=True)
+            server = ModbusTcpServer(
+                devices, framer=framer, address=("127.0.0.1", self._port), ignore_missing_devices=True
+            )
         self._loop, self._server = asyncio.get_running_loop(), server
         await server.serve_forever(background=True)
         if self._kind != "serial":

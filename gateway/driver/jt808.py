@@ -64,7 +64,7 @@ class Jt808Config(DriverConfig):
     key: SecretStr = Field(
         min_length=16, description="secret of this driver: sign-in codes and digests of numbers are made with it"
     )
-    terminals: tuple[Terminal, ...] = Field(default=(), max_length=5_000)
+    terminals: tuple[Terminal, ...] = Field(default=(), max_length=5_000, description="terminals that may report")
     unknown: Literal["refuse", "digest"] = Field(
         default="refuse", description="terminals not in the table; digest: taken under a digest of their number"
     )
@@ -73,7 +73,7 @@ class Jt808Config(DriverConfig):
         default=(), max_length=200, description="further channels; one with a known metric replaces it"
     )
     without: tuple[str, ...] = Field(default=(), description="metrics to leave out; * stands for anything")
-    max_connections: int = Field(default=500, ge=1, le=10_000)
+    max_connections: int = Field(default=500, ge=1, le=10_000, description="terminals at a time; more are cut off")
     idle_s: float = Field(default=600.0, ge=1, le=86_400, description="a silent connection is closed after so long")
 
     @model_validator(mode="after")
