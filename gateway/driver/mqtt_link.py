@@ -32,6 +32,8 @@ _QUIET_S: Final = 0.25
 """Silence after which what comes is new, not held back by the broker."""
 _CATCH_UP_S: Final = 30.0
 """Seconds after a connection from which everything counts as new, however busy the broker is."""
+_FAREWELL_S: Final = 1.0
+"""Time for the last acknowledgements on an orderly stop, seconds."""
 _PACKETS: Final = 1_000
 """Packets read in one turn at most."""
 PROTOCOL_ERRORS: Final = (OSError, ValueError, IndexError, struct.error)
@@ -106,7 +108,7 @@ class Link:
         self._client: mqtt.Client | None = None
         self._socket: mqtt.SocketLike | None = None
         self.alive, self.subscribed, self.trouble = True, False, ""
-        self._catching_up, self._watched = False, 0
+        self._catching_up, self._watched, self._in_flight = False, 0, 0
         self._opened = self._last = 0.0
 
     def open(self, stop: threading.Event, will: Publication | None) -> bool:
@@ -165,6 +167,7 @@ class Link:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+        client.on_publish = self._on_publish
         return client
 
     def turn(self, timeout_s: float, *, reading: bool) -> None:
@@ -233,13 +236,20 @@ class Link:
             info = self._client.publish(each.topic, each.payload, each.qos, each.retain)
             if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self.trouble = self.trouble or f"publishing failed: {info.rc.name}"
+            else:
+                self._in_flight += 1
 
     def disconnect(self) -> None:
-        """Write what is left to write and say goodbye."""
-        if self._client is None:
+        """Wait a little until the broker has what we published, then say goodbye.
+
+        Gone before it has answered, it would find the connection broken first, and publish the will.
+        """
+        end = time.monotonic() + _FAREWELL_S
+        while self.alive and self._in_flight and (left := end - time.monotonic()) > 0:
+            self.turn(left, reading=True)
+        if self._client is None or not self.alive:
             return
         self._client.disconnect()
-        end = time.monotonic() + 1.0
         while self._client.socket() is not None and self._client.want_write() and time.monotonic() < end:
             self._client.loop_write()
 
@@ -266,6 +276,9 @@ class Link:
         self.alive = False
         if reason.is_failure:
             self.trouble = self.trouble or f"connection lost: {reason}"
+
+    def _on_publish(self, _client: Any, _data: Any, _mid: Any, _reason: Any, _properties: Any) -> None:
+        self._in_flight -= 1
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
