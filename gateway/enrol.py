@@ -41,7 +41,7 @@ from hanlu.core.wire.envelope import key_id, public_bytes
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.identity import load_or_create_key
 
-__all__ = ["Files", "Platform", "configuration", "enrol", "is_exposed", "renew"]
+__all__ = ["SERVICE_STATE", "Files", "Platform", "configuration", "enrol", "is_exposed", "renew"]
 
 _BEGIN: Final = "# >>> written by `hanlu enrol`: what stands here is replaced when it runs again"
 _END: Final = "# <<< what stands below is yours"
@@ -54,6 +54,9 @@ _BELOW: Final = """
 [line]
 listen = "127.0.0.1:8060"
 """
+
+SERVICE_STATE: Final = Path("/var/lib/hanlu-gateway")
+"""The folder the systemd unit lets the gateway write to."""
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -79,43 +82,43 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a gateway's identity is kept, by the path of its configuration.
+    """Where a gateway's identity is kept.
 
     Attributes:
         config: the gateway's configuration, TOML.
-        spool: folder of its spool; None takes `/var/lib/hanlu/<code>`, or a folder beside a file outside `/etc`.
+        state: folder of its key, the broker's roots and the spool; None takes `SERVICE_STATE` for a configuration in
+            `/etc`, where the systemd unit looks for them, else the configuration's own folder.
     """
 
     config: Path
-    spool: Path | None = None
+    state: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of what the gateway process itself reads and writes."""
+        if self.state is not None:
+            return self.state
+        return SERVICE_STATE if self.config.is_relative_to("/etc") else self.config.parent
 
     @property
     def key(self) -> Path:
         """The private key."""
-        return self.config.with_name("gateway.key")
+        return self.folder / "gateway.key"
 
     @property
     def next_key(self) -> Path:
         """A new private key, before the platform knows it."""
-        return self.config.with_name("gateway.key.next")
+        return self.folder / "gateway.key.next"
 
     @property
     def broker_ca(self) -> Path:
         """Roots the broker's certificate is checked by."""
-        return self.config.with_name("broker-ca.pem")
+        return self.folder / "broker-ca.pem"
 
     @property
     def memory(self) -> Path:
         """Where it enrolled, for renewing."""
         return self.config.with_name("enrolment.json")
-
-    def spool_of(self, code: str) -> Path:
-        """Return the folder of the spool."""
-        if self.spool is not None:
-            return self.spool
-        if self.config.is_relative_to("/etc"):
-            return Path("/var/lib/hanlu") / code
-        return self.config.parent / code
 
 
 class _Memory(BaseModel):
@@ -149,7 +152,7 @@ def enrol(platform: Platform, token: str, files: Files) -> Enrolled:
         RemoteError: what answers is not the platform.
     """
     _demand_ours(files.config)
-    key = load_or_create_key(files.key)
+    key = _key(files.key)
     public_key = public_bytes(key)
     signature = key.sign(enrolment_statement(token, public_key))
     asked = EnrolRequest(token=token, public_key=to_text(public_key), signature=to_text(signature))
@@ -172,8 +175,8 @@ def renew(files: Files, *, new_key: bool) -> Enrolled:
     """
     known = _remembered(files)
     platform = Platform(known.server, known.ca_file)
-    key = load_or_create_key(files.key)
-    successor = load_or_create_key(files.next_key) if new_key else None
+    key = _key(files.key)
+    successor = _key(files.next_key) if new_key else None
     challenge = _ask(platform, "/api/enrol/challenge", None, Challenge).challenge
     enrolled = _ask(platform, "/api/enrol/renew", _renewal(challenge, known.gateway, key, successor), Enrolled)
     _keep(platform, files, enrolled)
@@ -198,7 +201,7 @@ def configuration(present: str, enrolled: Enrolled, files: Files) -> str:
     values: dict[str, Any] = {
         "code": enrolled.gateway,
         "partition": enrolled.partition,
-        "data_dir": str(files.spool_of(enrolled.gateway).absolute()),
+        "data_dir": str((files.folder / enrolled.gateway).absolute()),
         "key_file": str(files.key.absolute()),
         "broker.host": broker.host,
         "broker.port": broker.port,
@@ -317,8 +320,22 @@ def _refusal(platform: Platform, status: int, body: bytes) -> PermissionDeniedEr
     return PermissionDeniedError(f"{platform.url}: {detail}")
 
 
+def _key(path: Path) -> Ed25519PrivateKey:
+    """Return the key in `path`, made where there is none."""
+    key = load_or_create_key(path)
+    _to_owner_of_folder(path)
+    return key
+
+
+def _to_owner_of_folder(path: Path) -> None:
+    """Hand a file that root wrote to whoever its folder belongs to: the account the gateway runs as."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
+
+
 def _write(path: Path, text: str) -> None:
-    """Replace a file at once, durably; nobody else may read it at any moment."""
+    """Replace a file at once, durably; nobody but its owner may read it at any moment."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -327,6 +344,7 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    _to_owner_of_folder(draft)
     draft.replace(path)
     _sync_folder(path.parent)
 

@@ -2,9 +2,9 @@
 
 For the computer on the spot. An administrator makes the one-time token, on the gateway page or by `hanlu gateways
 token`. The private key is made here and never leaves; the platform learns the public half and says how to reach the
-broker. Writes the configuration (with gateway.key, broker-ca.pem and enrolment.json beside it), readable by its owner
-only; run again, it changes its own part and leaves yours, such as the drivers, alone. If the answer is lost, run the
-same line again.
+broker. Writes the configuration, and in the state folder gateway.key and broker-ca.pem, readable by their owner only;
+run again, it changes its own part and leaves yours, such as the drivers, alone. If the answer is lost, run the same
+line again.
 
 --renew makes a new key, announced by the present one, and a new password; the gateway takes them up when it starts
 again. What waits in its spool stays good for the platform's overlap time.
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from pathlib import Path
 from hanlu.app.settings import Settings
 from hanlu.core.errors import UsageError
 from hanlu.core.wire.enrolment import Enrolled
-from hanlu.gateway.enrol import Files, Platform, enrol, is_exposed, renew
+from hanlu.gateway.enrol import SERVICE_STATE, Files, Platform, enrol, is_exposed, renew
 
 _CLOCK_WARNING_S = 120
 
@@ -41,15 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-key", action="store_true", help="with --renew: the password only")
     default = Path("/etc/hanlu/gateway.toml")
     parser.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"configuration (default {default})")
-    parser.add_argument("--spool", type=Path, metavar="FOLDER", help="folder of the spool, for a new configuration")
+    state = f"folder of key and spool (default {SERVICE_STATE} for a configuration in /etc, else beside it)"
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help=state)
     parser.add_argument("--ca", type=Path, metavar="FILE", help="PEM roots to trust for an https server of your own CA")
-    parser.add_argument("--owner", metavar="USER", help="give the files to this account, which runs the gateway")
     parser.add_argument("--json", action="store_true", help="say what was done as JSON, without secrets")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Enrol or renew, and say what comes next."""
-    files = Files(args.out.absolute(), args.spool)
+    files = Files(args.out.absolute(), args.state.absolute() if args.state else None)
     if args.renew:
         if args.server or args.token:
             raise UsageError("--renew takes neither --server nor --token: it asks where the gateway enrolled")
@@ -61,8 +60,6 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         if is_exposed(platform.url):
             _warn_exposed(platform.url)
         enrolled = enrol(platform, args.token, files)
-    if args.owner:
-        _give(files, args.owner)
     offset_s = enrolled.now_ms / 1000 - time.time()
     if abs(offset_s) > _CLOCK_WARNING_S:
         print(f"hanlu: this machine's clock is {offset_s:+.0f} s off the platform's: set it", file=sys.stderr)
@@ -78,17 +75,6 @@ def _warn_exposed(url: str) -> None:
     )
     rule = "!" * max(map(len, lines))
     print(rule, *lines, rule, sep="\n", file=sys.stderr)
-
-
-def _give(files: Files, owner: str) -> None:
-    """Hand the files and their folder to the account the gateway runs as."""
-    spool = files.config.parent if files.spool is None else files.spool
-    for path in (files.config.parent, spool, files.config, files.key, files.memory, files.broker_ca):
-        if path.exists():
-            try:
-                shutil.chown(path, owner)
-            except (LookupError, OSError) as error:
-                raise UsageError(f"--owner {owner}: cannot give {path} away: {error}") from error
 
 
 def _say(files: Files, enrolled: Enrolled, *, renewed: bool, as_json: bool) -> None:
@@ -114,4 +100,5 @@ def _say(files: Files, enrolled: Enrolled, *, renewed: bool, as_json: bool) -> N
     if renewed:
         print("next: restart the gateway (sudo systemctl restart hanlu-gateway)")
     else:
-        print(f"next: add your devices to {files.config.name}, then: sudo hanlu gateway {files.config}")
+        print(f"next: add your devices to {files.config}, try it with `sudo hanlu gateway {files.config} --check`, and")
+        print(f"install it: sudo hanlu gateway {files.config} --install-unit /etc/systemd/system")
