@@ -99,7 +99,11 @@ class ClockWatch:
         return self._floor_ms
 
     def now_ms(self, wall_ms: int, mono_s: float) -> int:
-        """Return the time; without one, the wall clock's word, which is below `floor_ms` or not to be believed."""
+        """Return the time; without one, the wall clock's word, which is below `floor_ms` or not to be believed.
+
+        A wall clock that was set a moment ago is not believed until the next look.
+        """
+        self._choose(wall_ms, mono_s)
         if self.source is Source.PLATFORM:
             return round(self._base() + mono_s * 1000)
         return wall_ms

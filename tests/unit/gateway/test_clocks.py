@@ -53,6 +53,14 @@ def test_step_of_a_confirmed_wall_clock_does_not_move_the_time(step):
     assert watch.source is Source.PLATFORM
 
 
+@pytest.mark.parametrize("step", [-24 * HOUR, 24 * HOUR, -NOW])
+def test_stepped_wall_clock_is_not_believed_before_the_next_look_either(step):
+    watch = ClockWatch(NOW, 0.0, "a")
+    watch.heard(NOW, NOW, 0.0)
+    assert watch.now_ms(NOW + 200 + step, 0.2) == NOW + 200
+    assert watch.now_ms(NOW + 300, 0.3) == NOW + 300
+
+
 def test_unconfirmed_wall_clock_is_believed_when_it_is_set():
     watch = ClockWatch(NOW, 0.0, "a")
     assert watch.look(NOW + HOUR, 1.0) == HOUR - 1_000
