@@ -2,9 +2,10 @@
 
     .venv/bin/python -P benchmarks/gateway_spool.py [--seconds 3] [--folder DIR] [--json]
 
-Three ways, each pinned to one core: `spool` appends ready messages; `lines` decodes lines, packs and appends them, a
-batch a transaction; `socket` sends lines through the real driver (device and gateway share the core). Every figure
-includes the flush to disk that comes before an answer, so the folder should lie on the disk in question.
+Four ways, each pinned to one core: `spool` appends ready messages; `lines` decodes lines, packs and appends them, a
+batch a transaction; `intake` has drivers' threads offer single readings; `socket` sends lines through the real driver
+(device and gateway share the core). `gateway_whole.py` adds the link and a broker. Every figure includes the flush to
+disk that comes before an answer, so the folder should lie on the disk in question.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hanlu.core.clock import SystemClock
+from hanlu.core.reading import Reading
 from hanlu.gateway.clocks import GatewayClock, boot_identity
 from hanlu.gateway.config import LineConfig
 from hanlu.gateway.driver.contract import Batch
@@ -96,6 +98,25 @@ def intake_of(spool: Spool) -> SpoolIntake:
     return SpoolIntake(spool, Packing(), clock, Admission(Priorities()), lambda: None)
 
 
+def bench_intake(spool: Spool, seconds: float, threads: int) -> float:
+    """Let several drivers offer single readings: those that wait for the disk at the same moment share its flush."""
+    intake, counts = intake_of(spool), [0] * threads
+    end = time.perf_counter() + seconds
+
+    def offer(place: int) -> None:
+        while time.perf_counter() < end:
+            now_ms = time.time_ns() // 10**6
+            intake.offer(Batch((Reading(f"room-{place}/air_temperature", "Cel", now_ms, -18.25),)))
+            counts[place] += 1
+
+    drivers = [threading.Thread(target=offer, args=(place,)) for place in range(threads)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    return sum(counts) / seconds
+
+
 def bench_socket(spool: Spool, seconds: float, per_line: int, pipeline: int) -> float:
     """Pipeline lines through the driver and wait for their answers."""
     server = LineServer(LineConfig(), intake_of(spool), SystemClock())
@@ -135,6 +156,8 @@ def main() -> None:
         ("spool, 1 reading a message, 1 a transaction", lambda s: bench_spool(s, options.seconds, 1, 1)),
         ("lines, 1 reading a line, 256 a transaction", lambda s: bench_lines(s, options.seconds, 1, 256)),
         ("lines, 5 readings a line, 64 a transaction", lambda s: bench_lines(s, options.seconds, 5, 64)),
+        ("intake, 1 driver, 1 reading a batch", lambda s: bench_intake(s, options.seconds, 1)),
+        ("intake, 16 drivers at once, 1 reading a batch", lambda s: bench_intake(s, options.seconds, 16)),
         ("socket, 1 reading a line, 256 pipelined", lambda s: bench_socket(s, options.seconds, 1, 256)),
         ("socket, 5 readings a line, 256 pipelined", lambda s: bench_socket(s, options.seconds, 5, 256)),
         ("socket, 5 readings a line, not pipelined", lambda s: bench_socket(s, options.seconds, 5, 1)),
