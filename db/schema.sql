@@ -63,6 +63,23 @@ END;
 
 COMMENT ON FUNCTION telemetry.chunk_span() IS 'How long a chunk of readings should be for the readings a second that the registered channels promise.';
 
+CREATE FUNCTION telemetry.chunks(table_name text) RETURNS TABLE(from_at timestamp with time zone, to_at timestamp with time zone, about_rows bigint, bytes bigint)
+    LANGUAGE plpgsql STABLE
+    AS $_$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        RETURN QUERY EXECUTE
+            'SELECT k.range_start, k.range_end, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)'
+            ' FROM timescaledb_information.chunks AS k'
+            ' JOIN pg_class AS c ON c.oid = format(''%I.%I'', k.chunk_schema, k.chunk_name)::regclass'
+            ' WHERE k.hypertable_schema = ''telemetry'' AND k.hypertable_name = $1'
+            USING table_name;
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION telemetry.chunks(table_name text) IS 'The chunks of a table of this schema: from, to (not included), rows as last counted, bytes with indices; none without TimescaleDB.';
+
 CREATE FUNCTION telemetry.community_edition() RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -449,6 +466,20 @@ CREATE FUNCTION telemetry.days(channel integer, from_day date, to_day date) RETU
 END;
 
 COMMENT ON FUNCTION telemetry.days(channel integer, from_day date, to_day date) IS 'The days of a channel in a span of days of China time, the end left out, in no order; those that changed are calculated from their hours.';
+
+CREATE FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with time zone, to_at timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    dropped integer;
+BEGIN
+    EXECUTE 'SELECT count(*)::integer FROM drop_chunks($1, older_than => $3, newer_than => $2)'
+    INTO dropped USING format('telemetry.%I', table_name)::regclass, from_at, to_at;
+    RETURN dropped;
+END
+$_$;
+
+COMMENT ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with time zone, to_at timestamp with time zone) IS 'Drops the chunks of a table of this schema that lie in a span; acts with the rights of who calls it, so for the owner only.';
 
 CREATE TABLE alerts.alarm (
     alarm_id bigint NOT NULL,
@@ -1197,6 +1228,23 @@ CREATE VIEW telemetry.dead_letter_v AS
 
 COMMENT ON VIEW telemetry.dead_letter_v IS 'Dead letters without their bytes, for the console.';
 
+CREATE TABLE telemetry.epoch_closed (
+    gateway_id bigint NOT NULL,
+    epoch bytea NOT NULL,
+    at timestamp with time zone NOT NULL,
+    done_by text NOT NULL,
+    reason text NOT NULL,
+    messages bigint NOT NULL,
+    readings bigint NOT NULL,
+    CONSTRAINT epoch_closed_messages_check CHECK ((messages >= 0))
+);
+
+COMMENT ON TABLE telemetry.epoch_closed IS 'Spools whose missing messages will not come: declared lost by the platform, with the reason, and corrected when some come after all.';
+
+COMMENT ON COLUMN telemetry.epoch_closed.messages IS 'Sequence numbers that never arrived.';
+
+COMMENT ON COLUMN telemetry.epoch_closed.readings IS 'Readings these must have held by the gateway''s own count; part of lost in the account.';
+
 CREATE VIEW telemetry.event_feed AS
  SELECT txid,
     arrival_id,
@@ -1236,13 +1284,29 @@ CREATE TABLE telemetry.gap (
 
 COMMENT ON TABLE telemetry.gap IS 'Sequence numbers not yet arrived below the highest seen, inclusive ranges.';
 
+CREATE TABLE telemetry.resend (
+    gateway_id bigint NOT NULL,
+    epoch bytea NOT NULL,
+    asked integer NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    watermark bigint NOT NULL,
+    CONSTRAINT resend_asked_check CHECK ((asked > 0))
+);
+
+COMMENT ON TABLE telemetry.resend IS 'How often a gateway was asked for what is missing of a spool since it last got on, and when.';
+
 CREATE VIEW telemetry.gap_v AS
- SELECT gateway_id,
-    epoch,
-    from_seq,
-    to_seq,
-    since
-   FROM telemetry.gap;
+ SELECT g.gateway_id,
+    g.epoch,
+    g.from_seq,
+    g.to_seq,
+    g.since,
+    COALESCE(r.asked, 0) AS asked,
+    r.asked_at
+   FROM (telemetry.gap g
+     LEFT JOIN telemetry.resend r USING (gateway_id, epoch));
+
+COMMENT ON VIEW telemetry.gap_v IS 'Messages that have not arrived, since when that is known, and how often the gateway was asked for them since it last got on.';
 
 CREATE TABLE telemetry.gateway_epoch (
     gateway_id bigint NOT NULL,
@@ -1362,7 +1426,6 @@ CREATE TABLE telemetry.ingest_session (
     partitions smallint[] NOT NULL,
     worker uuid,
     backend_pid integer,
-    backend_start timestamp with time zone,
     expires_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     since timestamp with time zone,
     takeovers bigint DEFAULT 0 NOT NULL,
@@ -1377,7 +1440,6 @@ CREATE TABLE telemetry.ingest_worker (
     worker uuid NOT NULL,
     name text NOT NULL,
     backend_pid integer NOT NULL,
-    backend_start timestamp with time zone NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
@@ -1472,6 +1534,15 @@ ALTER TABLE telemetry.loss ALTER COLUMN loss_id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE telemetry.rebirth (
+    gateway_id bigint NOT NULL,
+    asked integer NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    CONSTRAINT rebirth_asked_check CHECK ((asked > 0))
+);
+
+COMMENT ON TABLE telemetry.rebirth IS 'Gateways that speak and never announced themselves, and how often they were asked to.';
 
 CREATE TABLE telemetry.replay (
     dead_letter_id bigint NOT NULL,
@@ -2105,6 +2176,9 @@ ALTER TABLE ONLY telemetry.dead_letter
 ALTER TABLE ONLY telemetry.dead_letter
     ADD CONSTRAINT dead_letter_topic_reason_body_sha256_key UNIQUE (topic, reason, body_sha256);
 
+ALTER TABLE ONLY telemetry.epoch_closed
+    ADD CONSTRAINT epoch_closed_pkey PRIMARY KEY (gateway_id, epoch);
+
 ALTER TABLE ONLY telemetry.follower
     ADD CONSTRAINT follower_pkey PRIMARY KEY (name);
 
@@ -2153,11 +2227,17 @@ ALTER TABLE ONLY telemetry.loss
 ALTER TABLE ONLY telemetry.reading
     ADD CONSTRAINT reading_pkey PRIMARY KEY (channel_id, observed_at);
 
+ALTER TABLE ONLY telemetry.rebirth
+    ADD CONSTRAINT rebirth_pkey PRIMARY KEY (gateway_id);
+
 ALTER TABLE ONLY telemetry.replay
     ADD CONSTRAINT replay_arrival_id_key UNIQUE (arrival_id);
 
 ALTER TABLE ONLY telemetry.replay
     ADD CONSTRAINT replay_pkey PRIMARY KEY (dead_letter_id, attempt);
+
+ALTER TABLE ONLY telemetry.resend
+    ADD CONSTRAINT resend_pkey PRIMARY KEY (gateway_id, epoch);
 
 ALTER TABLE ONLY telemetry.retention_rule
     ADD CONSTRAINT retention_rule_pkey PRIMARY KEY (kind, code);
@@ -2488,6 +2568,8 @@ GRANT SELECT ON TABLE telemetry.day_due TO hanlu_reader;
 GRANT SELECT ON TABLE telemetry.day_due TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.day_due TO hanlu_trace;
 
+REVOKE ALL ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with time zone, to_at timestamp with time zone) FROM PUBLIC;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_alerts;
@@ -2510,10 +2592,20 @@ GRANT SELECT ON TABLE registry.device TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.device TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.device TO hanlu_trace;
 
+GRANT SELECT(device_id) ON TABLE registry.device TO hanlu_reader;
+
+GRANT SELECT(gateway_id) ON TABLE registry.device TO hanlu_reader;
+
+GRANT SELECT(code) ON TABLE registry.device TO hanlu_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway TO hanlu_registry;
 GRANT SELECT ON TABLE registry.gateway TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.gateway TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.gateway TO hanlu_trace;
+
+GRANT SELECT(gateway_id) ON TABLE registry.gateway TO hanlu_reader;
+
+GRANT SELECT(code) ON TABLE registry.gateway TO hanlu_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.limit_profile TO hanlu_registry;
 GRANT SELECT ON TABLE registry.limit_profile TO hanlu_ingest;
@@ -2593,6 +2685,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter TO hanlu_ingest
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter_count TO hanlu_ingest;
 
+GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.dead_letter_count_v TO hanlu_registry;
@@ -2601,6 +2694,8 @@ GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.dead_letter_v TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.epoch_closed TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.event_feed TO hanlu_alerts;
@@ -2615,6 +2710,8 @@ GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_registry;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.follower TO hanlu_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.resend TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.gap_v TO hanlu_alerts;
@@ -2665,6 +2762,8 @@ GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.loss_by_reason TO hanlu_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.rebirth TO hanlu_ingest;
+
 GRANT SELECT,INSERT ON TABLE telemetry.replay TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.retention_rule TO hanlu_ingest;
@@ -2673,6 +2772,7 @@ GRANT SELECT ON TABLE telemetry.retention_run TO hanlu_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.unapproved TO hanlu_ingest;
 
+GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.unapproved_channel TO hanlu_registry;

@@ -75,7 +75,17 @@ class IngestConfig(_Section):
     partitions: tuple[Annotated[int, Field(ge=0, lt=PARTITIONS)], ...] = Field(
         default=tuple(range(PARTITIONS)),
         min_length=1,
-        description="partitions this worker takes; workers must not overlap, and together must cover all",
+        description="partitions the workers of this client id share; with several client ids, together all of them",
+    )
+    sessions: int = Field(
+        default=1,
+        ge=1,
+        le=PARTITIONS,
+        description="MQTT sessions the partitions are shared into: so many workers work at once, further ones wait to"
+        " take over; the same for all workers",
+    )
+    lease_s: float = Field(
+        default=5.0, gt=0, le=300, description="seconds after which a worker that says nothing is taken over from"
     )
     batch_readings: int = Field(
         default=20_000, ge=1, le=200_000, description="readings after which a transaction takes no further message"

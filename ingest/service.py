@@ -1,4 +1,4 @@
-"""The ingest worker: take, decode, gather, commit, receipt, acknowledge.
+"""One session of an ingest worker: take, decode, gather, commit, receipt, acknowledge.
 
 A batch is what has arrived, without a timer: while one is committed the next one is taken and decoded, so batches grow
 with the load and shrink to single messages without it. One batch is being committed and one is being gathered, never
@@ -31,8 +31,10 @@ from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
 from hanlu.ingest.directory import Directory
 from hanlu.ingest.keeper import keeping
+from hanlu.ingest.lease import Leases, sessions_of
 from hanlu.ingest.message import Accepted, Delivery, Outcome
 from hanlu.ingest.subscriber import Subscriber
+from hanlu.ingest.workers import Workers
 from hanlu.ingest.writer import Committed, Writer
 
 __all__ = ["Ingest", "run"]
@@ -59,18 +61,27 @@ def run(
         config: of the worker.
         database_url: libpq URL; never logged.
         stop: ends the work; what was taken is committed and receipted first.
-        ready: called once, when the registry is read and the broker has confirmed the subscription.
+        ready: called once, when the registry is read and the broker has confirmed the subscription, or when other
+            workers hold all there is and this one waits to take over.
         clock: the platform's; the machine's when None.
 
     Raises:
         UsageError: the broker refuses the sign-in or the subscription.
         FatalError: the database is not what this program was made for.
     """
-    clock = clock or SystemClock()
-    with closing(Writer(database_url)) as writer, Subscriber(config, clock) as subscriber:
-        ingest = Ingest(config, subscriber, writer, clock)
-        with keeping(config.keeper, database_url, clock, ingest.post):
-            ingest.run(stop, ready)
+    ours = clock or SystemClock()
+
+    def work(
+        session: IngestConfig, end: threading.Event, subscribed: Callable[[], None], may_connect: Callable[[], bool]
+    ) -> None:
+        with closing(Writer(database_url)) as writer, Subscriber(session, ours) as subscriber:
+            ingest = Ingest(session, subscriber, writer, ours, may_connect)
+            with keeping(session.keeper, database_url, ours, ingest.post):
+                ingest.run(end, subscribed)
+
+    sessions = sessions_of(config.broker.client_id, config.partitions, config.sessions)
+    with closing(Leases(database_url, sessions, config.lease_s)) as leases:
+        Workers(config, leases, ours, work).run(stop, ready)
 
 
 @dataclass(slots=True)
@@ -91,12 +102,28 @@ class _Batch:
 class Ingest:
     """The worker's loop over its subscriber and its writer."""
 
-    def __init__(self, config: IngestConfig, subscriber: Subscriber, writer: Writer, clock: Clock) -> None:
-        """Start with nothing taken and nothing owed."""
+    def __init__(
+        self,
+        config: IngestConfig,
+        subscriber: Subscriber,
+        writer: Writer,
+        clock: Clock,
+        may_connect: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Start with nothing taken and nothing owed.
+
+        Args:
+            config: of the session.
+            subscriber: of the session.
+            writer: this worker's.
+            clock: the platform's.
+            may_connect: whether the session is this worker's to sign in to.
+        """
         self._config = config
         self._subscriber = subscriber
         self._writer = writer
         self._clock = clock
+        self._may_connect = may_connect
         self._directory = Directory(clock, config.directory_refresh_s, config.directory_miss_s)
         self._batch = _Batch()
         self._committing: _Batch | None = None
@@ -137,7 +164,7 @@ class Ingest:
             self._commands.popleft()
 
     def _take(self) -> None:
-        self._subscriber.turn(0.0 if self._has_work else self._patience())
+        self._subscriber.turn(0.0 if self._has_work else self._patience(), connect=self._may_connect())
 
     @property
     def _has_work(self) -> bool:

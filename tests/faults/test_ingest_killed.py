@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_edge import Edge, Message, temperature
 from fix_ingest import Platform, working
 from fix_mqtt import Client, forget_session, ingest_config, own_partition
@@ -24,6 +25,7 @@ from hanlu.app.settings import DatabaseSettings
 from hanlu.core.clock import SystemClock
 from hanlu.db.migrate import migrate
 from hanlu.ingest.config import IngestConfig
+from hanlu.ingest.lease import sessions_of
 from hanlu.ingest.message import Delivery, Outcome
 from hanlu.ingest.service import Ingest
 from hanlu.ingest.subscriber import Subscriber
@@ -112,6 +114,54 @@ class TestKills:
                 client.publish(messages[-1])  # a gateway without a receipt asks again
                 client.await_receipt(edge.seq)
         _balanced(one_platform, edge)
+
+    @pytest.mark.parametrize("sessions", [1, 2])
+    def test_kill_of_one_of_two_workers_is_made_good_by_the_other_within_seconds(
+        self, broker: BrokerServer, config: IngestConfig, one_platform: Platform, tmp_path: Path, sessions: int
+    ) -> None:
+        edges = [Edge(f"gw-{n}", own_partition(), Ed25519PrivateKey.generate()) for n in (1, 2)]
+        shared = config.model_copy(
+            update={"partitions": tuple(each.partition for each in edges), "sessions": sessions, "lease_s": 60.0}
+        )
+        streams = []
+        for edge in edges:
+            one_platform.register(edge)
+            streams.append(_stream(edge, 600))
+        try:
+            with ExitStack() as stack:
+                workers = [stack.enter_context(self._process(shared, one_platform, tmp_path)) for _ in edges]
+                holders = "SELECT count(DISTINCT worker) FROM telemetry.ingest_session WHERE worker IS NOT NULL"
+                wait_until(lambda: one_platform.one(holders) == sessions, "the workers to share the sessions")
+                clients = [stack.enter_context(Client(broker, each.code)) for each in edges]
+                threads = [
+                    threading.Thread(target=client.stream, args=(stream, 300))
+                    for client, stream in zip(clients, streams, strict=True)
+                ]
+                for thread in threads:
+                    thread.start()
+                time.sleep(0.7)
+                holder = one_platform.one(
+                    "SELECT w.name FROM telemetry.ingest_session JOIN telemetry.ingest_worker AS w USING (worker)"
+                    " LIMIT 1"
+                )
+                (killed,) = [each for each in workers if holder.endswith(f":{each.pid}")]
+                killed.kill()
+                for thread in threads:
+                    thread.join()
+                for client, edge, stream in zip(clients, edges, streams, strict=True):
+                    client.listen(edge)
+                    client.publish(stream[-1])
+                    client.await_receipt(edge.seq, 10)
+        finally:
+            for client_id in sessions_of(config.broker.client_id, shared.partitions, sessions):
+                named = config.broker.model_copy(update={"client_id": client_id})
+                forget_session(broker, config.model_copy(update={"broker": named}))
+        assert one_platform.one("SELECT sum(takeovers) FROM telemetry.ingest_session") == 1
+        for edge in edges:
+            account = one_platform.account(edge)
+            assert account["watermark"] == account["highest"] == edge.seq
+            assert account["produced"] == account["stored"] + account["duplicate"] + account["lost"]
+        one_platform.check()
 
     def test_termination_commits_what_was_taken_and_leaves_no_connection(
         self, broker: BrokerServer, config: IngestConfig, edge: Edge, one_platform: Platform, tmp_path: Path
