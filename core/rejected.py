@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CONFLICTING_VALUE = "conflicting_value"
     INVALID_EVENT = "invalid_event"
     DATABASE_REFUSED = "database_refused"
+    THROTTLED = "throttled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from hanlu.core.errors import UsageError
 from hanlu.core.limits import PARTITIONS
 from hanlu.ingest.keeper_config import KeeperConfig
+from hanlu.ingest.throttle import ThrottleLimits
 
 __all__ = ["BrokerConfig", "IngestConfig"]
 
@@ -113,6 +114,10 @@ class IngestConfig(_Section):
     )
     directory_miss_s: float = Field(
         default=1.0, ge=0, le=60, description="seconds between two readings of the registry caused by unknown names"
+    )
+    throttle: ThrottleLimits = Field(
+        default_factory=ThrottleLimits,
+        description="what one gateway may send a second, messages, bytes and refused ones; seconds of it saved up",
     )
     keeper: KeeperConfig = Field(default_factory=KeeperConfig, description="the housekeeping beside the worker")
     retry_min_s: float = Field(default=0.1, gt=0, le=60, description="seconds before the first new try at the database")

@@ -80,7 +80,7 @@ class Replayer(Writer):
             if letter.gateway_id is not None and letter.epoch is not None:
                 lock_accounts(self.connection, self._queries, [(letter.gateway_id, letter.epoch)])
             self._note(letter)
-            if letter.dropped:
+            if letter.dropped or not letter.body:
                 return "open"
             if letter.arrival_id is not None:
                 return self._replay_part(letter, snapshot, done_by)
@@ -174,6 +174,7 @@ class Replayer(Writer):
                 return None
             if isinstance(outcome, Departed):
                 return self._resolve(locked, "nothing_to_store")
+            assert isinstance(outcome, Refused), "decoding leaves nothing out"
             return self._refused_again(locked, outcome)
 
     def _transact(

@@ -14,7 +14,7 @@ from hanlu.core.wire.documents import Birth, Loss
 from hanlu.core.wire.envelope import Header
 from hanlu.core.wire.topics import Topic
 
-__all__ = ["Accepted", "Dead", "Delivery", "Departed", "Outcome", "Refused", "Spool"]
+__all__ = ["Accepted", "Dead", "Delivery", "Departed", "Left", "Outcome", "Refused", "Spool"]
 
 Spool = tuple[int, bytes]
 """A gateway's id and the epoch of its spool: what sequence numbers and accounts belong to."""
@@ -157,4 +157,19 @@ class Refused:
     dead: Dead
 
 
-Outcome = Accepted | Departed | Refused
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A signed message beyond its gateway's allowance, not looked at: without a receipt the gateway sends it again.
+
+    Attributes:
+        gateway: the code in the topic.
+        received_ms: the platform's clock, Unix milliseconds UTC.
+        size: bytes.
+    """
+
+    gateway: str
+    received_ms: int
+    size: int
+
+
+Outcome = Accepted | Departed | Refused | Left

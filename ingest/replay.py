@@ -28,8 +28,8 @@ from hanlu.ingest.message import Dead, Outcome
 
 __all__ = ["AUTOMATIC", "Letter", "Part", "cause", "revive", "taken_again", "waiting_names"]
 
-AUTOMATIC: Final = frozenset({Reason.UNKNOWN_CHANNEL, Reason.UNKNOWN_GATEWAY, Reason.UNKNOWN_KEY})
-"""Reasons whose mending the registry shows; the others are replayed when a person says so."""
+AUTOMATIC: Final = frozenset({Reason.UNKNOWN_CHANNEL, Reason.UNKNOWN_GATEWAY, Reason.UNKNOWN_KEY, Reason.THROTTLED})
+"""Reasons whose mending the registry shows, and letters nobody looked at yet; the others wait for a person's word."""
 
 
 @dataclass(frozen=True, slots=True)

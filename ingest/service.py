@@ -26,6 +26,7 @@ from hanlu.core.errors import TransientError
 from hanlu.core.observe import log
 from hanlu.core.wire.documents import Receipt
 from hanlu.core.wire.topics import Lane, Topic
+from hanlu.ingest.admission import Admission
 from hanlu.ingest.committer import Committer
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
@@ -125,6 +126,7 @@ class Ingest:
         self._clock = clock
         self._may_connect = may_connect
         self._directory = Directory(clock, config.directory_refresh_s, config.directory_miss_s)
+        self._admission = Admission(config.throttle, clock)
         self._batch = _Batch()
         self._committing: _Batch | None = None
         self._committer = Committer(writer, subscriber.wake)
@@ -196,6 +198,8 @@ class Ingest:
 
     def _decode(self, delivery: Delivery) -> Outcome:
         """Decode one message; a name the snapshot lacks is worth a look at a younger one."""
+        if self._admission.loud and (beyond := self._admission.judge(delivery)) is not None:
+            return beyond
         directory = self._directory
         outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
         if names_unknown(outcome) and directory.refresh(self._writer.reader, missed=True):
@@ -208,6 +212,7 @@ class Ingest:
             return
         if self._committing is None and self._batch.outcomes:
             self._committing, self._batch = self._batch, _Batch()
+            self._admission.spent(self._committing.deliveries, self._committing.outcomes)
         if self._committing is not None:
             self._committer.begin(self._committing.outcomes)
 

@@ -39,7 +39,7 @@ _LONGEST = 80
 _TOPICS_KEPT = 20_000
 """Topics whose parsing is remembered: the same few come again and again."""
 _LANES = frozenset(lane.value for lane in Lane)
-_TOPIC = re.compile(rf"hanlu/1/(\d\d)/({CODE_PATTERN})/([a-z]+)")
+_TOPIC = re.compile(rf"hanlu/1/([0-9][0-9])/({CODE_PATTERN})/([a-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
