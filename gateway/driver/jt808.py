@@ -6,11 +6,13 @@ when it is on this gateway's disk, so that a terminal keeps what it has not been
 
 from __future__ import annotations
 
+import errno
 import logging
 import selectors
 import socket
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -40,8 +42,12 @@ _MAX_UNREAD: Final = 64 * 1024
 """Bytes of answers a terminal may leave unread before it is cut off."""
 _MAX_WAITING: Final = 20_000
 """Readings that wait for the disk before nothing more is read from terminals."""
+_MAX_MESSAGES: Final = 1_000
+"""Messages that wait for the disk likewise."""
 _AGAIN_S: Final = 1.0
 """Seconds before a batch the disk refused is offered again."""
+_NO_FILES_S: Final = 0.05
+"""Pause when the process has no file left for a caller, seconds."""
 _TICK_S: Final = 1.0
 """Longest sleep, seconds: silent connections are looked for this often."""
 
@@ -151,6 +157,8 @@ class Jt808Driver:
         self._waiting: deque[_Waiting] = deque()
         self._retry_at = 0.0
         self._stopping = False
+        self.beat: Callable[[], None] = lambda: None
+        """Called in every round: the thread is alive."""
         self.counts: Counter[str] = Counter()
         """`messages`, `reports`, `readings`, `unknown_terminal`, `wrong_code`, broken frames by kind."""
         self._ration = Ration(clock)
@@ -193,7 +201,9 @@ class Jt808Driver:
             sock.close()
 
     def _round(self) -> None:
-        if sum(len(each.batch.readings) for each in self._waiting) > _MAX_WAITING:
+        self.beat()
+        waiting = sum(len(each.batch.readings) for each in self._waiting)
+        if waiting > _MAX_WAITING or len(self._waiting) > _MAX_MESSAGES:
             self._wait_for_the_disk()
             return
         pause = _TICK_S if not self._waiting else min(_TICK_S, max(0.0, self._retry_at - time.monotonic()))
@@ -216,8 +226,10 @@ class Jt808Driver:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
-            return  # the caller went away before we looked
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(_NO_FILES_S)  # the caller stays in the kernel's queue; do not spin meanwhile
+            return
         if len(self._connections) >= self._config.max_connections:
             self.counts["too_many_connections"] += 1
             sock.close()

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
@@ -35,6 +35,8 @@ _DATAGRAM: Final = 65_535
 """Longest datagram, bytes."""
 _GATHER_S: Final = 0.5
 """Seconds over which datagrams are gathered into one batch."""
+_PAUSE_S: Final = 0.1
+"""Seconds after an error of the network before it is listened to again."""
 _MOST: Final = 2_000
 """Datagrams in one batch at most."""
 _PIECE: Final = 2_000
@@ -104,6 +106,8 @@ class MavlinkDriver:
         self.address = f"udp:{host}:{self._socket.getsockname()[1]}"
         self._networks = [ipaddress.ip_network(peer) for peer in config.peers]
         self._stopping = threading.Event()
+        self.beat: Callable[[], None] = lambda: None
+        """Called at least once a second: the thread is alive."""
         self.counts: Counter[str] = Counter()
         """`messages`, `readings`, `thinned`, `missing`, `other_message`, `bad_checksum` and more, since the start."""
         self._translator = Translator(config, config.clock, self.counts)
@@ -122,9 +126,11 @@ class MavlinkDriver:
         """
         try:
             while not self._stopping.is_set():
+                self.beat()
                 batch = self._gather()
                 if batch.readings or batch.undecodable:
-                    offer_until_settled(self._intake, batch, self._stopping, self.counts, self._config.name)
+                    name = self._config.name
+                    offer_until_settled(self._intake, batch, self._stopping, self.counts, name, self.beat)
         finally:
             self.close()
 
@@ -145,8 +151,12 @@ class MavlinkDriver:
                 break
             try:
                 datagram, sender = self._socket.recvfrom(_DATAGRAM)
+            except TimeoutError:
+                continue  # nothing came
             except OSError:
-                continue  # nothing came, or an ICMP error of somebody we answered nothing
+                self.counts["link_errors"] += 1
+                self._stopping.wait(_PAUSE_S)  # the network is away for the moment
+                continue
             if self._networks and not any(ipaddress.ip_address(sender[0]) in each for each in self._networks):
                 self.counts["stranger"] += 1
                 continue

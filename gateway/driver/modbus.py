@@ -11,7 +11,7 @@ import fnmatch
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -44,7 +44,9 @@ _ILLEGAL: Final = frozenset({2, 3})
 class ModbusDevice(Section):
     """One device on the bus."""
 
-    unit_id: int = Field(default=1, ge=0, le=247, description="address on the bus; behind TCP often 1, 0 or 255")
+    unit_id: int = Field(
+        default=1, ge=0, le=255, description="address on the bus, 1 to 247; behind TCP often 1, 0 or 255"
+    )
     device: str = Field(pattern=rf"^{CODE_PATTERN}$", description="device code of its channels")
     map: str | None = Field(default=None, description="a ready register map, e.g. siemens-qfa3150")
     without: tuple[str, ...] = Field(default=(), description="metrics of the map not to read; * stands for anything")
@@ -152,6 +154,8 @@ class ModbusDriver:
         self._stopping = threading.Event()
         self._units = {device.device: _Unit() for device in config.devices}
         self._groups = [group for device in config.devices for group in _groups(device)]
+        self.beat: Callable[[], None] = lambda: None
+        """Called before each request and each sleep: the thread is alive."""
         self.counts: Counter[str] = Counter()
         """`readings`, `requests`, `silences`, `exception_<code>`, `not_read`, `no_value`, `lost`, since the start."""
 
@@ -179,6 +183,7 @@ class ModbusDriver:
         """
         try:
             while not self._stopping.is_set():
+                self.beat()
                 now = self._clock.monotonic()
                 for group in self._groups:
                     if group.due <= now and not self._stopping.is_set():
@@ -216,6 +221,7 @@ class ModbusDriver:
         pending = list(group.requests)
         while pending and not self._stopping.is_set():
             request = pending.pop(0)
+            self.beat()
             self.counts["requests"] += 1
             outcome = self._link.read(group.device.unit_id, request)
             if isinstance(outcome, Silence):
@@ -249,7 +255,7 @@ class ModbusDriver:
                 self.counts[found.why] += 1
         if readings or losses:
             batch = Batch(tuple(readings), tuple(losses))
-            offer_until_settled(self._intake, batch, self._stopping, self.counts, self._config.name)
+            offer_until_settled(self._intake, batch, self._stopping, self.counts, self._config.name, self.beat)
 
     def _note(self, unit: _Unit, channel: str, trouble: str) -> None:
         """Log a channel that loses its value, and when it has one again; never the same state twice."""

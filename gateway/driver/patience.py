@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +28,12 @@ _AGAIN_S: Final = 1.0
 
 
 def offer_until_settled(
-    intake: Intake, batch: Batch, stopping: threading.Event, counts: Counter[str], who: str
+    intake: Intake,
+    batch: Batch,
+    stopping: threading.Event,
+    counts: Counter[str],
+    who: str,
+    beat: Callable[[], None] = lambda: None,
 ) -> Verdict | None:
     """Offer `batch` until it is kept or refused.
 
@@ -38,6 +43,7 @@ def offer_until_settled(
         stopping: ends the waiting.
         counts: of the driver; gains `readings`, `lost`, `refused`, `not_written` and undecodable messages by reason.
         who: the driver's name, for the log.
+        beat: called at each try: who waits for the disk does not hang.
 
     Returns:
         The verdict, or None when `stopping` was set before there was one: the batch was not kept.
@@ -47,6 +53,7 @@ def offer_until_settled(
     """
     said = False
     while True:
+        beat()
         try:
             verdict = intake.offer(batch)
         except TransientError as error:
