@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -158,11 +159,7 @@ class Link:
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.secret())
         if broker.tls:
-            client.tls_set(
-                ca_certs=str(broker.ca_file) if broker.ca_file else None,
-                certfile=str(broker.cert_file) if broker.cert_file else None,
-                keyfile=str(broker.key_file) if broker.key_file else None,
-            )
+            client.tls_set_context(_tls(broker))
         if will is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
@@ -291,3 +288,22 @@ class Link:
                 self, topic, bytes(message.payload), now_ms, message.mid, message.qos, message.retain, self._catching_up
             )
         )
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; nobody else holds it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _tls(broker: MqttBroker) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=broker.ca_file)
+    context.sslsocket_class = _TlsSocket
+    if broker.cert_file is not None:
+        context.load_cert_chain(broker.cert_file, broker.key_file)
+    return context

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 from fix_drivers import DeviceBroker, FakeIntake, running_driver
-from fix_services import free_port, wait_until
+from fix_services import BrokerServer, free_port, temporary_folder, wait_until
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from hanlu.core.clock import SystemClock
 from hanlu.core.reading import Quality, Reading
 from hanlu.core.rejected import Reason, Rejected
 from hanlu.gateway.driver.contract import Batch, Undecodable
 from hanlu.gateway.driver.mqtt_dialogue import Handled, Listener, MqttBroker
+from hanlu.gateway.driver.mqtt_link import Link
 from hanlu.gateway.driver.mqtt_source import MqttSource
 
 pytestmark = pytest.mark.broker
@@ -183,10 +191,10 @@ def test_message_of_quality_0_survives_a_broken_connection(device_broker: Device
         wait_until(lambda: values(intake) == [7.0], "kept, for no broker has it any more")
 
 
-def test_unreachable_broker_is_no_reason_to_hang(tmp_path) -> None:
+def test_unreachable_broker_is_no_reason_to_hang() -> None:
     driver = source(free_port(), FakeIntake())
     with running_driver(driver):
-        wait_until(lambda: driver._stop is not None, "started")
+        time.sleep(0.2)
     nowhere = source(1883, FakeIntake(), host="192.0.2.1", connect_timeout_s=30)
     with running_driver(nowhere):
         pass
@@ -217,3 +225,59 @@ def test_answers_go_out_after_the_batch_is_kept(device_broker: DeviceBroker) -> 
         assert not device.heard
         wait_until(lambda: device.heard == [("dev/1/reply", b"7")], "the answer")
     assert values(intake) == [7.0]
+
+
+def test_sign_in_is_told_and_a_refused_one_is_tried_again_quietly(broker: BrokerServer, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(broker.password("platform") + "\nsecond line\n")
+    right = source(broker.port, FakeIntake(), username="platform", password_file=secret, client_id="right")
+    wrong = source(broker.port, FakeIntake(), username="platform", password="wrong", client_id="wrong")
+    unreadable = source(broker.port, FakeIntake(), username="platform", password_file=tmp_path / "none")
+    with running_driver(right), running_driver(wrong), running_driver(unreadable):
+        wait_until(lambda: right.ready, "signed in")
+        time.sleep(0.5)
+        assert not wrong.ready
+        assert not unreadable.ready
+
+
+def test_refused_subscription_ends_the_connection_with_words() -> None:
+    # Mosquitto grants what it will never deliver; brokers that say no answer with 0x80 (MQTT 3.1.1, 3.9.3).
+    wake, other = socket.socketpair()
+    link = Link(MqttBroker(), "id", ("a",), lambda _: None, wake, SystemClock(), keep_session=True)
+    link._on_subscribe(None, None, 1, [ReasonCode(PacketTypes.SUBACK, identifier=0x80)], None)
+    assert not link.alive
+    assert not link.subscribed
+    assert "access list" in link.trouble
+    link.close()
+    wake.close()
+    other.close()
+
+
+def test_tls_is_spoken_and_a_foreign_certificate_refused(tmp_path: Path) -> None:
+    for name in ("own", "foreign"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+             "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    with temporary_folder() as folder:
+        devices = DeviceBroker(folder)
+        port = free_port()
+        tls = f"listener {port} 127.0.0.1\ncertfile {tmp_path}/own.pem\nkeyfile {tmp_path}/own.key\n"
+        (folder / "mosquitto.conf").write_text((folder / "mosquitto.conf").read_text() + tls)
+        devices.start()
+        try:
+            intake = FakeIntake()
+            trusting = source(port, intake, host="localhost", tls=True, ca_file=tmp_path / "own.pem")
+            doubting = source(
+                port, FakeIntake(), host="localhost", tls=True, ca_file=tmp_path / "foreign.pem", client_id="doubting"
+            )
+            with running_driver(trusting), running_driver(doubting), devices.peer() as device:
+                wait_until(lambda: trusting.ready, "subscribed")
+                device.publish("dev/1/up", "5")
+                device.publish("dev/1/up", "6")
+                wait_until(lambda: values(intake) == [5.0, 6.0], "both")
+                assert not doubting.ready
+        finally:
+            devices.stop()
