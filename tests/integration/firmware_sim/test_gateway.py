@@ -23,9 +23,12 @@ from hanlu.firmware_sim.replay.plan import plan
 from hanlu.firmware_sim.replay.play import play
 from hanlu.firmware_sim.runner import run
 from hanlu.firmware_sim.yanling import demo_county
+from hanlu.gateway.clocks import GatewayClock
 from hanlu.gateway.config import LineConfig
 from hanlu.gateway.driver.line import LineServer
+from hanlu.gateway.intake import SpoolIntake
 from hanlu.gateway.packing import Packing
+from hanlu.gateway.policy import Admission, Priorities
 from hanlu.gateway.spool import Spool
 
 
@@ -33,7 +36,9 @@ from hanlu.gateway.spool import Spool
 def edge(folder: Path) -> Iterator[tuple[Spool, LineServer]]:
     """A gateway's southern half: driver and spool, without an uplink."""
     spool = Spool(folder / "spool.sqlite", Ed25519PrivateKey.generate(), SystemClock())
-    server = LineServer(LineConfig(), spool, Packing(), SystemClock(), lambda: None)
+    clock = GatewayClock(SystemClock(), "boot-1")
+    intake = SpoolIntake(spool, Packing(), clock, Admission(Priorities()), lambda: None)
+    server = LineServer(LineConfig(), intake, clock)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
