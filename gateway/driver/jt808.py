@@ -11,15 +11,17 @@ import logging
 import selectors
 import socket
 import time
+import tomllib
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from hanlu.core.clock import Clock
-from hanlu.core.errors import TransientError
+from hanlu.core.errors import TransientError, UsageError
 from hanlu.core.limits import CODE_PATTERN
 from hanlu.core.observe import log
 from hanlu.core.wire.documents import BirthChannel
@@ -71,6 +73,11 @@ class Jt808Config(DriverConfig):
         min_length=16, description="secret of this driver: sign-in codes and digests of numbers are made with it"
     )
     terminals: tuple[Terminal, ...] = Field(default=(), max_length=5_000, description="terminals that may report")
+    terminals_file: Path | None = Field(
+        default=None,
+        description="TOML file on the gateway with further [[terminals]]: their numbers then stay out of settings that"
+        " are sent from afar",
+    )
     unknown: Literal["refuse", "digest"] = Field(
         default="refuse", description="terminals not in the table; digest: taken under a digest of their number"
     )
@@ -84,24 +91,37 @@ class Jt808Config(DriverConfig):
 
     @model_validator(mode="after")
     def _distinct(self) -> Jt808Config:
-        numbers = [each.number.get_secret_value() for each in self.terminals]
-        if not all(number.isascii() and number.isdigit() and 1 <= len(number) <= 20 for number in numbers):
-            raise ValueError("terminals: a number is 1 to 20 digits")
-        if len({number.lstrip("0") for number in numbers}) < len(numbers):
-            raise ValueError("terminals: a number stands twice")
-        if len({each.device for each in self.terminals}) < len(numbers):
-            raise ValueError("terminals: a device stands twice")
-        if not self.terminals and self.unknown == "refuse":
+        _check(self.terminals)
+        if not self.terminals and self.terminals_file is None and self.unknown == "refuse":
             raise ValueError('no terminal could report: name some, or say unknown = "digest"')
         return self
+
+    def all_terminals(self) -> tuple[Terminal, ...]:
+        """Return the terminals of the settings and of the file.
+
+        Raises:
+            UsageError: the file cannot be read, or says what cannot be; the message shows no number.
+        """
+        if self.terminals_file is None:
+            return self.terminals
+        try:
+            listed = tomllib.loads(self.terminals_file.read_text(encoding="utf-8")).get("terminals", [])
+            every = self.terminals + tuple(Terminal.model_validate(each) for each in listed)
+            _check(every)
+        except ValidationError as error:
+            places = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
+            raise UsageError(f"{self.terminals_file}: not a terminal: {', '.join(places)}") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{self.terminals_file}: {error}") from error
+        return every
 
     def rules(self) -> tuple[ReportRule, ...]:
         """Return the rules in force."""
         return chosen_rules(self.channels, self.without, self.period_s)
 
-    def table(self) -> Terminals:
+    def table(self, terminals: tuple[Terminal, ...]) -> Terminals:
         """Return who may report."""
-        known = {each.number.get_secret_value().lstrip("0"): each for each in self.terminals}
+        known = {each.number.get_secret_value().lstrip("0"): each for each in terminals}
         return Terminals(
             {number: each.device for number, each in known.items()},
             {number: each.code.get_secret_value() for number, each in known.items() if each.code is not None},
@@ -113,9 +133,19 @@ class Jt808Config(DriverConfig):
         """Return the driver, listening.
 
         Raises:
-            UsageError: the address is taken or none.
+            UsageError: the address is taken or none, or the file of terminals is wrong.
         """
         return Jt808Driver(self, intake, clock)
+
+
+def _check(terminals: tuple[Terminal, ...]) -> None:
+    numbers = [each.number.get_secret_value() for each in terminals]
+    if not all(number.isascii() and number.isdigit() and 1 <= len(number) <= 20 for number in numbers):
+        raise ValueError("terminals: a number is 1 to 20 digits")
+    if len({number.lstrip("0") for number in numbers}) < len(numbers):
+        raise ValueError("terminals: a number stands twice")
+    if len({each.device for each in terminals}) < len(numbers):
+        raise ValueError("terminals: a device stands twice")
 
 
 @dataclass(slots=True, eq=False)
@@ -144,10 +174,11 @@ class Jt808Driver:
         """Listen.
 
         Raises:
-            UsageError: the address is taken or none.
+            UsageError: the address is taken or none, or the file of terminals is wrong.
         """
         self._config, self._intake, self._clock = config, intake, clock
-        self._terminals, self._rules = config.table(), config.rules()
+        self._known, self._rules = config.all_terminals(), config.rules()
+        self._terminals = config.table(self._known)
         self._listener, self.address = listen(config.listen)
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -168,7 +199,7 @@ class Jt808Driver:
         """Return the channels of the terminals in the table."""
         return tuple(
             BirthChannel(name=rule.channel(terminal.device), unit=rule.senml_unit, period_s=rule.period_s)
-            for terminal in self._config.terminals
+            for terminal in self._known
             for rule in self._rules
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -390,7 +391,7 @@ def test_terminal_outside_the_table_reports_under_a_digest_never_its_number(
     assert len(device) == 22
     everything = repr(intake.batches) + caplog.text + repr(driver.counts)
     assert "3800138000" not in everything
-    other = config(terminals=[], unknown="digest", key="another key of this test").table()
+    other = config(terminals=[], unknown="digest", key="another key of this test").table(())
     assert other.device(bytes.fromhex("013800138000")) != device
     shown = config()
     assert "13800138000" not in repr(shown) + shown.model_dump_json()
@@ -450,6 +451,30 @@ def test_connections_are_bounded_and_silent_ones_closed(intake: KeepingIntake) -
 def test_configuration_that_cannot_work_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         config(**changes)
+
+
+def test_terminals_may_stand_in_a_file_of_the_gateways_own(tmp_path: Path, intake: KeepingIntake) -> None:
+    listed = tmp_path / "terminals.toml"
+    listed.write_text('[[terminals]]\nnumber = "13900139000"\ndevice = "truck-8"\n')
+    made = config(terminals_file=listed)
+    with (
+        at_work(made.build(intake, ManualClock(NOW_MS))) as driver,
+        TerminalClient(driver.address, "13900139000") as truck,
+    ):
+        assert "truck-8/latitude" in {channel.name for channel in driver.channels}
+        assert truck.sign_in() == 0
+        assert truck.report(HERE) == 0
+    assert intake.values()["truck-8/latitude"] == 30.123456
+    for text, message in (
+        ('[[terminals]]\nnumber = "13900139000"\n', "not a terminal: device"),
+        ('[[terminals]]\nnumber = "013800138000"\ndevice = "truck-8"\n', "a number stands twice"),
+        ("terminals = 5", "terminals.toml"),
+        ("[[", "terminals.toml"),
+    ):
+        listed.write_text(text)
+        with pytest.raises(UsageError, match=message) as refusal:
+            made.build(intake, SystemClock())
+        assert "3900139000" not in str(refusal.value)
 
 
 def test_taken_port_is_a_mistake(intake: KeepingIntake) -> None:
