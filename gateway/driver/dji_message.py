@@ -108,6 +108,8 @@ def readings_of(message: DjiMessage, rules: Iterable[Property]) -> tuple[list[Re
         reading = rule.reading(value, message.timestamp_ms, message.sn)
         if math.isfinite(reading.value):
             readings.append(reading)
+        else:
+            losses.append(Loss(reason=Reason.NOT_FINITE.value, count=1, channel=reading.name))
     return (_doubt_position(readings, data) if isinstance(data, dict) else readings), losses
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -232,19 +233,24 @@ class SparkplugHost(Dialogue):
             return
         if rule is not None:
             try:
-                reading = rule.reading(value.value, value.observed_ms, _device_id(key, device), value.metric.quality)
+                device_id = _device_id(key, device)
+                reading = rule.reading(value.value, value.observed_ms, device_id, value.metric.quality)
             except ValueError as error:
                 losses.append(Loss(reason=Reason.UNKNOWN_CHANNEL.value, count=1, detail=str(error)[:1_000]))
                 return
+        else:
+            channel = self._channel(key, device, name)
+            if channel is None:
+                detail = f"{'/'.join(key)} {device} {name}: another metric has this channel: give it one in `channels`"
+                losses.append(Loss(reason="channel_taken", count=1, detail=detail[:1_000]))
+                return
+            convert = _known_unit(value.definition.unit)
+            quality = value.metric.quality
+            reading = Reading(channel, convert.unit, value.observed_ms, convert(value.value), quality)
+        if math.isfinite(reading.value):
             readings.append(reading)
-            return
-        channel = self._channel(key, device, name)
-        if channel is None:
-            detail = f"{'/'.join(key)} {device} {name}: another metric has this channel: give it one in `channels`"
-            losses.append(Loss(reason="channel_taken", count=1, detail=detail[:1_000]))
-            return
-        convert = _known_unit(value.definition.unit)
-        readings.append(Reading(channel, convert.unit, value.observed_ms, convert(value.value), value.metric.quality))
+        else:
+            losses.append(Loss(reason=Reason.NOT_FINITE.value, count=1, channel=reading.name))
 
     def _channel(self, key: _Key, device: str, name: str) -> str | None:
         """Return the channel of a metric nobody mapped; None: another one has it, and two must never share it."""

@@ -304,6 +304,18 @@ def test_rule_names_scales_and_converts_a_metric() -> None:
     assert made.counts["unmapped"] == 3
 
 
+def test_value_scaled_beyond_all_numbers_is_a_declared_loss() -> None:
+    rule = {"source": "A", "metric": "a", "unit": "kWh", "scale": 1e10}
+    made = host(channels=[rule])
+    edge = EdgeNode(metrics=(metric("A", 1e308, DOUBLE), metric("B", 1e308, DOUBLE, properties={"engUnit": "kWh"})))
+    (birth,) = said(made, edge.nbirth())
+    assert not birth.batch.readings
+    assert [(loss.reason, loss.channel) for loss in birth.batch.losses] == [
+        ("not_finite", "e/a"),
+        ("not_finite", "e/b"),
+    ]
+
+
 def test_engineering_unit_and_quality_are_taken_where_they_are_known() -> None:
     made = host()
     edge = EdgeNode(
