@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from psycopg.rows import class_row
 
 from hanlu.core.clock import Clock, from_ms
-from hanlu.core.errors import NotFoundError, UsageError
+from hanlu.core.errors import ConflictError, NotFoundError, UsageError
 from hanlu.core.limits import CODE_PATTERN
 from hanlu.db.pool import Connection, Pool, translated
 from hanlu.db.queries import load_queries
@@ -27,7 +27,7 @@ from hanlu.registry.enrolment import locked_gateway
 from hanlu.registry.records import Channel, Device
 from hanlu.registry.store import Editor
 
-__all__ = ["Approval", "Approvals", "KnownDevice", "Profile", "WaitingChannel", "ZoneChoice"]
+__all__ = ["Approval", "Approvals", "KnownDevice", "Profile", "Unfit", "UnfitError", "WaitingChannel", "ZoneChoice"]
 
 MAX_PERIOD_S: Final = 86_400.0
 """Longest time between two readings of a channel, seconds (as a birth may announce)."""
@@ -43,6 +43,21 @@ _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}")
 _QUERIES = load_queries("hanlu.registry")
 
 T = TypeVar("T")
+
+
+Unfit = Literal["none", "act", "name", "kind", "unit", "period", "device", "gone", "zone", "profile", "other_unit"]
+"""What can be wrong with a decision: nothing ticked, no such button, a name, kind, unit or period that does not fit,
+one device in two places, a channel that no longer waits, a zone or profile unknown, a channel registered in another
+unit meanwhile."""
+
+
+class UnfitError(UsageError):
+    """A decision about waiting channels does not fit, and nothing was done."""
+
+    def __init__(self, unfit: Unfit, subject: str = "") -> None:
+        """Keep what is wrong, and with which channel or device."""
+        super().__init__(f"{unfit}: {subject}")
+        self.unfit, self.subject = unfit, subject[:80]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,29 +197,28 @@ class Approvals:
         """Register waiting channels with their devices, all or none.
 
         Raises:
-            UsageError: a value does not fit, or one device is to stand in two zones or be of two kinds.
-            NotFoundError: no such gateway, waiting channel, zone or profile in the scope of `by`.
-            ConflictError: the channel is registered by now, in another unit.
+            UnfitError: a value does not fit, or is not there in the scope of `by`.
+            NotFoundError: no such gateway in the scope of `by`.
         """
         devices = _devices(gateway, approvals)
-        waiting = {each.name: each for each in self.waiting(by.scope, gateway)}
+        waiting = {each.name for each in self.waiting(by.scope, gateway)}
         zones = {each.code for each in self.zones(by.scope, "")}
-        for each in approvals:
-            _check(each)
-            if each.name not in waiting:
-                raise NotFoundError(f"no channel {each.name} of gateway {gateway} waits")
-            if each.zone is not None and each.zone not in zones:
-                raise NotFoundError(f"zone {each.zone} is not registered")
+        profiles = {each.code for each in self.profiles()}
         with translated(), self._pool.connection() as connection:
-            held = self._held(connection, by, gateway)
+            gateway_id = self._held(connection, by, gateway)["gateway_id"]
+            for each in approvals:
+                _check(each, waiting, zones, profiles)
             editor = Editor(connection)
             for device in devices:
                 editor.put_device(device)
             for each in approvals:
                 device_code, _, metric = each.name.partition("/")
-                editor.put_channel(Channel(gateway, device_code, metric, each.unit, each.period_s, each.limit_profile))
-                values = {"gateway_id": held["gateway_id"], "name": each.name}
-                connection.execute(_QUERIES["restore_channel"], values)
+                channel = Channel(gateway, device_code, metric, each.unit, each.period_s, each.limit_profile)
+                try:
+                    editor.put_channel(channel)
+                except ConflictError:
+                    raise UnfitError("other_unit", each.name) from None
+                connection.execute(_QUERIES["restore_channel"], {"gateway_id": gateway_id, "name": each.name})
                 detail = {"unit": each.unit, "period_s": each.period_s, "zone": each.zone}
                 self._note(connection, by, "registry.channel.approve", f"{gateway}/{each.name}", detail)
 
@@ -212,14 +226,15 @@ class Approvals:
         """Put waiting channels on the ignored list.
 
         Raises:
-            NotFoundError: no such gateway or waiting channel in the scope of `by`.
+            UnfitError: one of them does not wait.
+            NotFoundError: no such gateway in the scope of `by`.
         """
         waiting = {each.name for each in self.waiting(by.scope, gateway)}
         with translated(), self._pool.connection() as connection:
             held = self._held(connection, by, gateway)
             for name in names:
                 if name not in waiting:
-                    raise NotFoundError(f"no channel {name} of gateway {gateway} waits")
+                    raise UnfitError("gone", name)
                 values = {"gateway_id": held["gateway_id"], "name": name, "by": by.person_id or None}
                 values |= {"now": from_ms(self._clock.now_ms())}
                 if connection.execute(_QUERIES["ignore_channel"], values).fetchone() is not None:
@@ -263,17 +278,21 @@ def _devices(gateway: str, approvals: Sequence[Approval]) -> list[Device]:
         code = each.name.partition("/")[0]
         device = devices.setdefault(code, Device(gateway, code, each.kind, each.zone))
         if (device.kind, device.zone) != (each.kind, each.zone):
-            raise UsageError(f"device {code} is of one kind and stands in one zone")
+            raise UnfitError("device", code)
     return list(devices.values())
 
 
-def _check(approval: Approval) -> None:
+def _check(approval: Approval, waiting: Collection[str], zones: Collection[str], profiles: Collection[str]) -> None:
     device, _, metric = approval.name.partition("/")
-    if not (re.fullmatch(CODE_PATTERN, device) and _METRIC.fullmatch(metric)):
-        raise UsageError(f"{approval.name[:80]!r} cannot be registered: a device's code has a-z 0-9 -, then a metric")
-    if not _KIND.fullmatch(approval.kind):
-        raise UsageError("a device's kind has up to 40 of: a-z 0-9 _, begins with a letter")
-    if len(approval.unit) > MAX_UNIT or not approval.unit.isprintable():
-        raise UsageError(f"a SenML unit has at most {MAX_UNIT} characters")
-    if not (math.isfinite(approval.period_s) and 0 < approval.period_s <= MAX_PERIOD_S):
-        raise UsageError(f"a period is above 0 and at most {MAX_PERIOD_S:g} seconds")
+    faults: tuple[tuple[Unfit, bool], ...] = (
+        ("name", not (re.fullmatch(CODE_PATTERN, device) and _METRIC.fullmatch(metric))),
+        ("gone", approval.name not in waiting),
+        ("kind", not _KIND.fullmatch(approval.kind)),
+        ("unit", len(approval.unit) > MAX_UNIT or not approval.unit.isprintable()),
+        ("period", not (math.isfinite(approval.period_s) and 0 < approval.period_s <= MAX_PERIOD_S)),
+        ("zone", approval.zone is not None and approval.zone not in zones),
+        ("profile", approval.limit_profile is not None and approval.limit_profile not in profiles),
+    )
+    for unfit, is_so in faults:
+        if is_so:
+            raise UnfitError(unfit, approval.name)

@@ -12,9 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from hanlu.core.errors import HanluError, NotFoundError, UsageError
 from hanlu.registry.access import Person, Role
-from hanlu.registry.approval import Approval, Approvals, KnownDevice, WaitingChannel, ZoneChoice
+from hanlu.registry.approval import Approval, Approvals, KnownDevice, UnfitError, WaitingChannel, ZoneChoice
 from hanlu.registry.audit import Audit
 from hanlu.registry.web import RoomWeb
 
@@ -90,7 +89,7 @@ def read_approvals(form: FormData) -> list[Approval]:
     """Return what a form asks to be approved: the picked channels with the fields of their row and their device.
 
     Raises:
-        UsageError: a period is no number.
+        UnfitError: a period is no number.
     """
 
     def field(name: str) -> str:
@@ -103,7 +102,7 @@ def read_approvals(form: FormData) -> list[Approval]:
         try:
             period_s = float(field(f"period:{name}"))
         except ValueError:
-            raise UsageError(f"the period of {name[:80]} is not a number of seconds") from None
+            raise UnfitError("period", name) from None
         approvals.append(
             Approval(
                 name=name,
@@ -128,7 +127,7 @@ def router(web: RoomWeb) -> APIRouter:
     approvals = Approvals(web.pool, web.clock, Audit(web.pool, web.clock))
     admin = Depends(web.require(Role.ADMIN))
 
-    def page(request: Request, by: Person, *, error: str = "", status: int = 200) -> Response:
+    def page(request: Request, by: Person, *, error: UnfitError | None = None, status: int = 200) -> Response:
         everything = approvals.waiting(by.scope)
         waiting = [each for each in everything if not each.ignored]
         groups = []
@@ -155,11 +154,8 @@ def router(web: RoomWeb) -> APIRouter:
         form = await request.form()
         try:
             done = await run_in_threadpool(_decide, approvals, by, gateway, form)
-        except HanluError as error:
-            if not isinstance(error, UsageError | NotFoundError):
-                raise
-            status = 404 if isinstance(error, NotFoundError) else 422
-            return await run_in_threadpool(page, request, by, error=str(error), status=status)
+        except UnfitError as error:
+            return await run_in_threadpool(page, request, by, error=error, status=422)
         return RedirectResponse(f"/admin/channels?done={done}", status_code=303)
 
     return made
@@ -169,7 +165,7 @@ def _decide(approvals: Approvals, by: Person, gateway: str, form: FormData) -> s
     """Do what the form's button says; return the word for the page that follows."""
     act, names = form.get("act"), picked(form)
     if not names:
-        raise UsageError("tick at least one channel")
+        raise UnfitError("none")
     if act == "approve":
         approvals.approve(by, gateway, read_approvals(form))
         return "approved"
@@ -179,4 +175,4 @@ def _decide(approvals: Approvals, by: Person, gateway: str, form: FormData) -> s
     if act == "restore":
         approvals.restore(by, gateway, names)
         return "restored"
-    raise UsageError("choose approve or ignore")
+    raise UnfitError("act")

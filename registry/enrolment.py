@@ -10,9 +10,10 @@ The broker learns of a login in the same transaction: if it cannot be told, noth
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, Protocol
@@ -29,6 +30,7 @@ from hanlu.core.wire.enrolment import (
     from_text,
     renewal_statement,
     signed_by,
+    to_text,
 )
 from hanlu.core.wire.envelope import key_id
 from hanlu.db.pool import Connection, Pool, translated
@@ -52,8 +54,11 @@ __all__ = [
     "locked_gateway",
 ]
 
-_MOST_CHALLENGES: Final = 1_000
-"""Challenges that may be open at once; beyond that the oldest is worth nothing."""
+_MOST_USED: Final = 10_000
+"""Challenges remembered as used; more in one lifetime is a flood, and renewals wait until it is over."""
+
+_NOTES_A_MINUTE: Final = 30
+"""Refusals written to the audit in a minute at most: a flood of guesses must not fill the disk."""
 
 _QUERIES = load_queries("hanlu.registry")
 
@@ -115,29 +120,47 @@ class NotGranted:
 
 
 class Challenges:
-    """Bytes to be signed once: given out, taken back, forgotten; in memory, for a restart only costs a new try."""
+    """Bytes to be signed once, each with its end and our mark in it: giving one out keeps nothing, so that asking for
+    many crowds nobody out. Used ones are remembered until their end; a restart ends all of them, which costs a new try.
+    """
 
     def __init__(self, clock: Clock, lifetime_s: int) -> None:
-        """Start with none."""
+        """Start with a mark of its own."""
         self._clock = clock
         self.lifetime_s = lifetime_s
+        self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, float] = OrderedDict()
+        self._used: dict[bytes, int] = {}
 
     def give(self) -> str:
         """Return a fresh one."""
-        made = secrets.token_urlsafe(24)
-        with self._lock:
-            self._open[made] = self._clock.monotonic() + self.lifetime_s
-            while len(self._open) > _MOST_CHALLENGES:
-                self._open.popitem(last=False)
-        return made
+        end = self._now() + self.lifetime_s * 1000
+        body = end.to_bytes(8, "big") + secrets.token_bytes(16)
+        return to_text(body + self._mark(body))
 
     def take(self, challenge: str) -> bool:
-        """Tell whether `challenge` was given out and is not too old; it is worth nothing afterwards."""
+        """Tell whether `challenge` was given out here and is not too old; it is worth nothing afterwards."""
+        try:
+            raw = from_text(challenge)
+        except ValueError:
+            return False
+        body, mark = raw[:24], raw[24:]
+        end, now = int.from_bytes(body[:8], "big"), self._now()
+        if not hmac.compare_digest(mark, self._mark(body)) or end <= now:
+            return False
         with self._lock:
-            until = self._open.pop(challenge, None)
-        return until is not None and self._clock.monotonic() < until
+            self._used = {each: until for each, until in self._used.items() if until > now}
+            if body in self._used or len(self._used) >= _MOST_USED:
+                return False
+            self._used[body] = end
+        return True
+
+    def _mark(self, body: bytes) -> bytes:
+        return hashlib.blake2b(body, key=self._key, digest_size=16).digest()
+
+    def _now(self) -> int:
+        """Monotonic milliseconds: a clock that is set makes no old challenge good again."""
+        return round(self._clock.monotonic() * 1000)
 
 
 class Enrolments:
@@ -155,6 +178,7 @@ class Enrolments:
         """Use `pool`, whose connections act as `hanlu_registry`; wrong tries per address are limited as at sign-in."""
         self._pool, self._clock, self._audit, self._door, self._settings = pool, clock, audit, door, settings
         self._tries = AddressTries(clock, tries)
+        self._minute, self._notes = -1, 0
         self.challenges = Challenges(clock, settings.challenge_s)
 
     def enrol(self, asked: EnrolRequest, address: str) -> Granted | NotGranted:
@@ -263,7 +287,13 @@ class Enrolments:
 
     def _refused(self, reason: Any, subject: str, address: str) -> NotGranted:
         self._tries.count(address)
-        self._audit.write(None, "registry.gateway.refuse", subject, {"reason": reason})
+        minute = int(self._clock.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._notes = minute, 0
+        self._notes += 1
+        if self._notes <= _NOTES_A_MINUTE:
+            more = {"more_unwritten": True} if self._notes == _NOTES_A_MINUTE else {}
+            self._audit.write(None, "registry.gateway.refuse", subject, {"reason": reason} | more)
         return NotGranted(reason)
 
 
