@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -136,6 +137,8 @@ class HttpPushServer:
         self._devices = {each.device: each for each in config.devices}
         self._digests = {each.device: each.digest for each in config.devices}
         self._tls = _tls(config)
+        self.beat: Callable[[], None] = lambda: None
+        """Called several times a second while it listens."""
         self.max_body = config.max_body_bytes
         self._listener, host_port = listen(config.listen)
         self.address = f"{'https' if self._tls else 'http'}://{host_port}"
@@ -174,6 +177,7 @@ class HttpPushServer:
                 selector.register(self._listener, selectors.EVENT_READ)
                 selector.register(self._wake_read, selectors.EVENT_READ)
                 while not self._stopping:
+                    self.beat()
                     for key, _ in selector.select(_TICK_S):
                         if key.fileobj is self._listener:
                             self._accept()

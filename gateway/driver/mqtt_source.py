@@ -22,7 +22,7 @@ import random
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -92,6 +92,8 @@ class MqttSource:
         self._wake_write.setblocking(False)
         self._inbox: deque[Delivery] = deque()
         self._held = 0
+        self.beat: Callable[[], None] = lambda: None
+        """Called every few seconds by a driver that lives; while it connects, within the connection's time-out."""
         self.ready = False
         """Whether the broker has confirmed the subscriptions on the present connection."""
         self.counts: Counter[str] = dialogue.counts
@@ -143,6 +145,7 @@ class MqttSource:
         """Wait between connections; what was taken at QoS 0 is still to be kept."""
         end = self._clock.monotonic() + seconds
         while not self._stop.is_set() and (left := end - self._clock.monotonic()) > 0:
+            self.beat()
             self._settle()
             self._stop.wait(min(left, TICK_S, self._pause()))
 
@@ -161,6 +164,7 @@ class MqttSource:
             if not link.open(self._stop, self._dialogue.will(self._clock.now_ms())):
                 return
             while not self._stop.is_set() and link.alive:
+                self.beat()
                 self._work(link)
                 link.turn(self._pause(), reading=self._held < _INBOX_BYTES)
             if self._stop.is_set() and link.alive:
