@@ -101,18 +101,18 @@ def serve(
     Raises:
         HanluError: it cannot start, or FatalError when its state became unknown or a thread hangs.
     """
-    clock = clock or SystemClock()
+    ours = clock or SystemClock()
     systemd = systemd or Systemd(process_environment())
     within_s = (systemd.watchdog_s or HANG_S) / 2
     with Gateway(config, clock) as gateway:
         gateway.start()
-        _say(gateway, status_file, clock)
+        _say(gateway, status_file, ours)
         ready()
         systemd.ready()
         looks = 0
         while not stop.wait(_STATUS_EVERY_S):
             gateway.check()
-            _say(gateway, status_file, clock)
+            _say(gateway, status_file, ours)
             if looks % _ALIVE_EVERY == 0 and gateway.is_alive(within_s):
                 systemd.alive(_in_words(gateway.status()))
             looks += 1

@@ -18,17 +18,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from hanlu.core.clock import Clock
+from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.observe import log
 from hanlu.gateway.item import KnownTime
 
-__all__ = ["EARLIEST_MS", "ClockReport", "ClockWatch", "GatewayClock", "Source", "boot_identity"]
+__all__ = ["EARLIEST_MS", "ClockReport", "ClockWatch", "GatewayClock", "MachineClock", "Source", "boot_identity"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ _BUCKET_S: Final = 300.0
 """The least delayed receipt of this and the previous stretch of so many seconds is believed."""
 _DRIFT_AFTER_S: Final = 3_600.0
 """Seconds between two estimates from which a drift can be told: 50 ms of delay are 14 ppm of an hour."""
+
+
+_SINCE_BOOT: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Source(Enum):
@@ -153,6 +157,14 @@ class ClockWatch:
             self.source = Source.WALL if tolerable else Source.PLATFORM
         else:
             self.source = Source.WALL if wall_ms >= self._floor_ms - _TOLERATED_MS else Source.NONE
+
+
+class MachineClock(SystemClock):
+    """The machine's clocks, where durations include the time it slept."""
+
+    def monotonic(self) -> float:
+        """Return seconds since the machine was started (`CLOCK_BOOTTIME` where there is one)."""
+        return time.clock_gettime(_SINCE_BOOT)
 
 
 class GatewayClock:

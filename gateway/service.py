@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from hanlu.core.clock import Clock, SystemClock
+from hanlu.core.clock import Clock
 from hanlu.core.errors import FatalError, HanluError
 from hanlu.core.observe import log
 from hanlu.gateway.beats import Beats
-from hanlu.gateway.clocks import ClockReport, GatewayClock, boot_identity
+from hanlu.gateway.clocks import ClockReport, GatewayClock, MachineClock, boot_identity
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.courier import Courier
 from hanlu.gateway.driver.line import LineServer
@@ -94,7 +94,7 @@ class Gateway:
             FatalError: a newer version made the spool.
             TransientError: the disk refuses.
         """
-        machine = clock or SystemClock()
+        machine = clock or MachineClock()
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         key = load_or_create_key(config.key_path)

@@ -38,6 +38,7 @@ from hanlu.core.rejected import Rejected
 from hanlu.core.wire.documents import Loss
 from hanlu.core.wire.envelope import ContentType, Header, digest, key_id, open_envelope, public_bytes, seal
 from hanlu.gateway import spool_rows as rows_of
+from hanlu.gateway.clocks import EARLIEST_MS
 from hanlu.gateway.item import Answered, Drop, Held, Item, Kind, KnownTime, SpoolStats, Stored
 from hanlu.gateway.policy import DISK_FULL, SPOOL_FULL, Stage, gathered, stage_after
 from hanlu.gateway.room import Room
@@ -324,7 +325,9 @@ class Spool:
         with self._lock:
             state = self._state
             oldest = self.next_after(state.committed, 1)
-            age_ms = self._clock.now_ms() - oldest[0].created_ms if oldest else 0
+            # What came while the gateway knew no time has no age.
+            known = oldest and oldest[0].created_ms >= EARLIEST_MS
+            age_ms = self._clock.now_ms() - oldest[0].created_ms if known else 0
             return SpoolStats(
                 epoch=state.epoch.hex(),
                 head=state.head,

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 
 from hanlu.core.clock import ManualClock
-from hanlu.gateway.clocks import EARLIEST_MS, ClockWatch, GatewayClock, Source, boot_identity
+from hanlu.gateway.clocks import EARLIEST_MS, ClockWatch, GatewayClock, MachineClock, Source, boot_identity
 from hanlu.gateway.item import KnownTime
 
 NOW = 1_790_000_000_000
@@ -114,6 +115,14 @@ def test_gateway_clock_tells_steps_and_sources_and_logs_them(caplog):
     clock.look()
     assert (clock.report().source, clock.report().steps) == ("wall", 2)
     assert {record.action for record in caplog.records} == {"gateway.clock.stepped"}
+
+
+def test_machines_durations_go_on():
+    clock = MachineClock()
+    before = clock.monotonic()
+    time.sleep(0.01)
+    assert 0.01 <= clock.monotonic() - before < 5
+    assert clock.now_ms() > EARLIEST_MS
 
 
 def test_run_of_the_machine_has_a_name_that_stays():

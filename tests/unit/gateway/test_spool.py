@@ -170,6 +170,15 @@ def test_stats_tell_count_bytes_and_age(path):
     spool.close()
 
 
+def test_what_came_while_no_time_was_known_has_no_age(path):
+    clock = ManualClock(5_000)
+    spool = opened(path, clock=clock)
+    spool.append([item()])
+    clock.step(1_790_000_000_000)
+    assert spool.stats().oldest_age_s == 0
+    spool.close()
+
+
 def test_full_spool_counts_what_is_dropped_by_reason_and_channel_and_declares_it_when_room_returns(path):
     spool = opened(path, max_bytes=65_536)
     while spool.stage < Stage.FULL:
