@@ -118,7 +118,9 @@ def _empty_broker(scene: Scene) -> None:
     scene.some()
     child = scene.stage.children[scene.stage.broker.name]
     child.kill()
-    shutil.rmtree(scene.stage.broker.folder / "store")
+    store = scene.stage.broker.folder / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir(mode=0o700)
     child.start()
 
 
