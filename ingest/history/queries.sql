@@ -56,7 +56,7 @@ WITH taken AS (
     DELETE FROM telemetry.hour_due AS d
     USING (
         SELECT channel_id, hour_at FROM telemetry.hour_due
-        WHERE due_at <= now() ORDER BY due_at, channel_id LIMIT %(limit)s
+        WHERE due_at <= now() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ) AS w
     WHERE d.channel_id = w.channel_id AND d.hour_at = w.hour_at
     RETURNING d.channel_id, d.hour_at
@@ -98,8 +98,9 @@ WITH ripe AS (
             WHERE h.channel_id = w.channel_id AND h.hour_at >= telemetry.china_midnight(w.day)
                 AND h.hour_at < telemetry.china_midnight(w.day + 1)
         )
-    ORDER BY w.due_at, w.channel_id
+    ORDER BY w.due_at
     LIMIT %(limit)s
+    FOR UPDATE OF w SKIP LOCKED
 ),
 taken AS (
     DELETE FROM telemetry.day_due AS d
@@ -299,6 +300,7 @@ USING (
     WHERE h.hour_at < 'epoch'::timestamptz + w.raw_ms * INTERVAL '1 millisecond'
         AND h.hour_at >= coalesce(k.raw_from, '-infinity')
     LIMIT %(limit)s
+    FOR UPDATE OF h SKIP LOCKED
 ) AS x
 WHERE d.channel_id = x.channel_id AND d.hour_at = x.hour_at
 RETURNING d.channel_id, d.hour_at;
