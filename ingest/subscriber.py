@@ -66,13 +66,15 @@ class _Client(mqtt.Client):
 class Subscriber:
     """One MQTT session. Use as a context manager; leaving it signs off and leaves the session with the broker."""
 
-    def __init__(self, config: IngestConfig, clock: Clock) -> None:
+    def __init__(self, config: IngestConfig, clock: Clock, *, clean: bool = False) -> None:
         """Prepare the session; the first `turn` connects.
 
         Args:
             config: of the worker.
             clock: gives the time of reception.
+            clean: have the broker forget what it holds for the session, and forget the session when this ends.
         """
+        self._clean = clean
         self._config = config
         self._clock = clock
         self._filters = [(each, _QOS) for each in _filters(config.partitions)]
@@ -180,7 +182,7 @@ class Subscriber:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
-            clean_session=False,
+            clean_session=self._clean,
             protocol=mqtt.MQTTv311,
         )
         if broker.username is not None:
