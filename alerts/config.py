@@ -21,7 +21,9 @@ class EngineConfig(BaseModel):
     refresh_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     """Seconds between readings of the channels and limits from the registry."""
     silence_check_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """Seconds between looks for channels that have fallen silent."""
+    """Seconds between looks for channels that have fallen silent and for messages that are missing."""
+    gap_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Seconds messages of a gateway may be missing, with later ones there, before that is an alarm."""
 
 
 class ConsoleConfig(BaseModel):

@@ -87,8 +87,11 @@ class Engine:
         self._store = Store(connection)
         with connection.transaction():
             self._position = self._store.cursor()
-            silent = [key.channel_id for key in self._store.active() if key.kind is Kind.NO_DATA]
-            self._watch = Watch(self._store.states(), silent, self._store.heard(), clock.now_ms())
+            active = self._store.active()
+            silent, holed = (
+                [key.channel_id for key in active if key.kind is kind] for kind in (Kind.NO_DATA, Kind.GAP)
+            )
+            self._watch = Watch(self._store.states(), silent, self._store.heard(), clock.now_ms(), holed)
         self._next_refresh = self._next_tick = clock.monotonic()
         self._refresh()
 
@@ -113,6 +116,7 @@ class Engine:
         elif self._clock.monotonic() >= self._next_tick:
             self._next_tick = self._clock.monotonic() + self._config.silence_check_s
             self._watch.tick(self._seen_until())
+            self._watch.look_at_gaps(self._store.gaps(self._config.gap_s), self._clock.now_ms())
             self._commit(self._position)
         return len(arrivals)
 

@@ -60,6 +60,23 @@ ON CONFLICT (channel_id, kind) DO UPDATE SET
     newest_ms = excluded.newest_ms, start_ms = excluded.start_ms, raised = excluded.raised,
     clear_ms = excluded.clear_ms, peak = excluded.peak, peak_ms = excluded.peak_ms
 
+-- name: engine_gaps
+-- Gateways with messages missing for too long, by the first of their health channels, and since when.
+SELECT h.channel_id, (extract(epoch FROM g.since) * 1000)::bigint AS since_ms
+FROM (
+    SELECT gateway_id, min(since) AS since
+    FROM telemetry.gap_v
+    WHERE since < now() - %(longer_than_s)s::double precision * INTERVAL '1 second'
+    GROUP BY gateway_id
+) AS g
+JOIN (
+    SELECT d.gateway_id, min(c.channel_id) AS channel_id
+    FROM registry.device AS d
+    JOIN registry.channel AS c USING (device_id)
+    WHERE d.code = 'gateway'
+    GROUP BY d.gateway_id
+) AS h USING (gateway_id)
+
 -- name: engine_active
 -- Alarms that stand: raised and not returned.
 SELECT alarm_id, channel_id, kind FROM alerts.alarm WHERE process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')

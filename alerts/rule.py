@@ -39,6 +39,8 @@ class Kind(StrEnum):
     HIGH = "high"
     LOW = "low"
     NO_DATA = "no_data"
+    GAP = "gap"
+    """Messages of a gateway are missing although later ones have come; stands on its own health channel."""
 
 
 @dataclass(frozen=True, slots=True)

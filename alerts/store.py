@@ -131,6 +131,10 @@ class Store:
         """Return when each channel with a limit profile was last heard, Unix milliseconds."""
         return dict(self._connection.execute(_QUERIES["engine_heard"]))
 
+    def gaps(self, longer_than_s: float) -> dict[int, int]:
+        """Return the gateways with gaps older than so many seconds, by their health channel: since when, Unix ms."""
+        return dict(self._connection.execute(_QUERIES["engine_gaps"], {"longer_than_s": longer_than_s}))
+
     def active(self) -> set[Key]:
         """Load and return the alarms that stand."""
         rows = self._connection.execute(_QUERIES["engine_active"])

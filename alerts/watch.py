@@ -126,6 +126,7 @@ class Watch:
         silent: Iterable[int],
         heard_ms: Mapping[int, int],
         watched_from_ms: int,
+        holed: Iterable[int] = (),
     ) -> None:
         """Start from what the database holds.
 
@@ -134,10 +135,12 @@ class Watch:
             silent: channels whose no-data alarm stands.
             heard_ms: when each channel was last heard, Unix milliseconds.
             watched_from_ms: the platform's time now.
+            holed: channels whose gap alarm stands.
         """
         self._channels: dict[int, Channel] = {}
         self._states = dict(states)
         self._silent = set(silent)
+        self._holed = set(holed)
         self._heard = dict(heard_ms)
         self._watched_from = watched_from_ms
         self._outcome = Outcome()
@@ -190,6 +193,22 @@ class Watch:
                 self._outcome.changes.append(
                     Change(key, Event.RAISE, due, None, heard, None, None, None, channel.priority, False)
                 )
+
+    def look_at_gaps(self, since_ms: Mapping[int, int], now_ms: int) -> None:
+        """Raise an alarm for every gateway that has had a gap for too long, and let those return that have none.
+
+        Args:
+            since_ms: gateways with such gaps, by their health channel: since when, Unix milliseconds.
+            now_ms: the platform's time.
+        """
+        for channel_id in since_ms.keys() - self._holed:
+            since = since_ms[channel_id]
+            change = Change(Key(channel_id, Kind.GAP), Event.RAISE, now_ms, None, since, None, None, None, 2, False)
+            self._outcome.changes.append(change)
+        for channel_id in self._holed - since_ms.keys():
+            key = Key(channel_id, Kind.GAP)
+            self._outcome.changes.append(Change(key, Event.RETURN, now_ms, None, now_ms, None, None, None, 2, False))
+        self._holed = set(since_ms)
 
     def drain(self) -> Outcome:
         """Return what has come together since the last call."""

@@ -356,3 +356,34 @@ def test_notification_brings_the_alarm_within_a_second(county: County) -> None:
     finally:
         stop.set()
         thread.join(15)
+
+
+def test_gap_of_a_gateway_raises_once_and_returns_when_it_is_closed(county: County) -> None:
+    (gateway_id,) = county.query("SELECT gateway_id FROM registry.gateway WHERE code = 'gw-yanling'")[0]
+    county.query(
+        "INSERT INTO registry.device (device_id, gateway_id, code, kind) OVERRIDING SYSTEM VALUE"
+        f" VALUES (9001, {gateway_id}, 'gateway', 'gateway')"
+    )
+    county.query(
+        "INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVERRIDING SYSTEM VALUE"
+        " VALUES (9001, 9001, 'spool_used', '/', 60)"
+    )
+    clock = SystemClock()
+    county.query(
+        "INSERT INTO telemetry.gap (gateway_id, epoch, from_seq, to_seq, since)"
+        f" VALUES ({gateway_id}, decode(repeat('00', 16), 'hex'), 5, 9, now() - INTERVAL '30 seconds')"
+    )
+    with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+        young = Engine(CONFIG, connection, clock)
+        young.turn()
+    assert events(county) == []
+    county.query("UPDATE telemetry.gap SET since = since - INTERVAL '1 minute'")
+    for _ in range(2):  # the second engine finds it standing
+        with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+            Engine(CONFIG, connection, clock).turn()
+    assert [row[0] for row in events(county)] == ["raise"]
+    county.query("DELETE FROM telemetry.gap")
+    with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+        Engine(CONFIG, connection, clock).turn()
+    assert [row[0] for row in events(county)] == ["raise", "return"]
+    assert county.query("SELECT kind, process_state FROM alerts.alarm") == [("gap", "RTN_UNACKNOWLEDGED")]
