@@ -500,7 +500,7 @@ CREATE TABLE alerts.alarm (
     peak_at timestamp with time zone,
     replayed boolean DEFAULT false NOT NULL,
     version integer DEFAULT 1 NOT NULL,
-    CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'no_data'::text]))),
+    CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'no_data'::text, 'gap'::text]))),
     CONSTRAINT alarm_priority_check CHECK (((priority >= 1) AND (priority <= 3))),
     CONSTRAINT alarm_process_state_check CHECK ((process_state = ANY (ARRAY['NORMAL'::text, 'UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text, 'RTN_UNACKNOWLEDGED'::text]))),
     CONSTRAINT alarm_suppression_state_check CHECK ((suppression_state = ANY (ARRAY['NONE'::text, 'SHELVED'::text, 'SUPPRESSED_BY_DESIGN'::text, 'OUT_OF_SERVICE'::text])))
@@ -871,6 +871,22 @@ CREATE TABLE registry.enrolment_use (
 
 COMMENT ON TABLE registry.enrolment_use IS 'The one key a token brought; the key of this table is what makes a token single-use. The same key may ask again until the token expires, for answers get lost.';
 
+CREATE TABLE registry.gateway_config (
+    gateway_id bigint NOT NULL,
+    version bigint NOT NULL,
+    config text NOT NULL,
+    set_at timestamp with time zone NOT NULL,
+    set_by bigint,
+    CONSTRAINT gateway_config_config_check CHECK ((length(config) <= 200000)),
+    CONSTRAINT gateway_config_version_check CHECK ((version > 0))
+);
+
+COMMENT ON TABLE registry.gateway_config IS 'The remote configuration a gateway shall have; it says at its birth which one it has, and is sent this one until that is it or is refused.';
+
+COMMENT ON COLUMN registry.gateway_config.version IS 'Rises with every change, above anything the gateway has named.';
+
+COMMENT ON COLUMN registry.gateway_config.config IS 'TOML, the sections a gateway takes from afar; no secrets.';
+
 ALTER TABLE registry.gateway ALTER COLUMN gateway_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME registry.gateway_gateway_id_seq
     START WITH 1
@@ -1120,6 +1136,16 @@ CREATE TABLE telemetry.birth_noted (
 );
 
 COMMENT ON TABLE telemetry.birth_noted IS 'Which birth of a gateway was last held against the registry.';
+
+CREATE TABLE telemetry.configure (
+    gateway_id bigint NOT NULL,
+    version bigint NOT NULL,
+    asked integer NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    CONSTRAINT configure_asked_check CHECK ((asked > 0))
+);
+
+COMMENT ON TABLE telemetry.configure IS 'How often a gateway was sent the remote configuration of this version, and when.';
 
 CREATE TABLE telemetry.dead_letter (
     dead_letter_id bigint NOT NULL,
@@ -2086,6 +2112,9 @@ ALTER TABLE ONLY registry.enrolment_use
 ALTER TABLE ONLY registry.gateway
     ADD CONSTRAINT gateway_code_key UNIQUE (code);
 
+ALTER TABLE ONLY registry.gateway_config
+    ADD CONSTRAINT gateway_config_pkey PRIMARY KEY (gateway_id);
+
 ALTER TABLE ONLY registry.gateway_key
     ADD CONSTRAINT gateway_key_pkey PRIMARY KEY (kid);
 
@@ -2160,6 +2189,9 @@ ALTER TABLE ONLY telemetry.arrival
 
 ALTER TABLE ONLY telemetry.birth_noted
     ADD CONSTRAINT birth_noted_pkey PRIMARY KEY (gateway_id);
+
+ALTER TABLE ONLY telemetry.configure
+    ADD CONSTRAINT configure_pkey PRIMARY KEY (gateway_id);
 
 ALTER TABLE ONLY telemetry.daily
     ADD CONSTRAINT daily_pkey PRIMARY KEY (channel_id, day);
@@ -2433,6 +2465,12 @@ ALTER TABLE ONLY registry.enrolment_use
 ALTER TABLE ONLY registry.enrolment_use
     ADD CONSTRAINT enrolment_use_kid_fkey FOREIGN KEY (kid) REFERENCES registry.gateway_key(kid);
 
+ALTER TABLE ONLY registry.gateway_config
+    ADD CONSTRAINT gateway_config_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
+
+ALTER TABLE ONLY registry.gateway_config
+    ADD CONSTRAINT gateway_config_set_by_fkey FOREIGN KEY (set_by) REFERENCES registry.person(person_id);
+
 ALTER TABLE ONLY registry.gateway_key
     ADD CONSTRAINT gateway_key_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES registry.gateway(gateway_id);
 
@@ -2642,6 +2680,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.enrolment TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.enrolment_use TO hanlu_registry;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway_config TO hanlu_registry;
+GRANT SELECT ON TABLE registry.gateway_config TO hanlu_ingest;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.gateway_key TO hanlu_registry;
 GRANT SELECT ON TABLE registry.gateway_key TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.gateway_key TO hanlu_alerts;
@@ -2680,6 +2721,8 @@ GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.birth_noted TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.configure TO hanlu_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.dead_letter TO hanlu_ingest;
 

@@ -1,9 +1,9 @@
 """The keeper: the housekeeping beside an ingest worker, in a thread and over a connection of its own.
 
 Each round it lists what new dead letters and births wait for, replays the letters whose cause the registry shows as
-mended, keeps the letters within their space, and asks gateways for what is missing. All of it may be done twice, by two
-keepers, or later: nothing in the way of a reading waits for it. Whatever goes wrong is logged and tried again; it never
-takes the worker along.
+mended, keeps the letters within their space, asks gateways for what is missing, and sends them their configuration. All
+of it may be done twice, by two keepers, or later: nothing in the way of a reading waits for it. Whatever goes wrong is
+logged and tried again; it never takes the worker along.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hanlu.core.errors import TransientError
 from hanlu.core.observe import log
 from hanlu.db.pool import translated
 from hanlu.db.queries import load_queries
+from hanlu.ingest.configure import send_configurations
 from hanlu.ingest.directory import Directory
 from hanlu.ingest.gaps import Post, ask_for_births, ask_for_gaps, close_replaced
 from hanlu.ingest.keeper_config import KeeperConfig
@@ -108,6 +109,7 @@ class Keeper:
         close_replaced(connection, self._queries, self._config)
         ask_for_gaps(connection, self._queries, self._config, self._post)
         ask_for_births(connection, self._queries, self._config, self._post)
+        send_configurations(connection, self._queries, self._config, self._post)
 
     def _note_births(self, births: Sequence[tuple[int, list[dict[str, Any]] | None, str]]) -> None:
         """List the channels that gateways announce and the registry does not know."""

@@ -767,3 +767,30 @@ WHERE worker = %(worker)s AND client_id = ANY(%(client_ids)s::text[]);
 -- The worker ends; with it go those that ended without a word long ago.
 DELETE FROM telemetry.ingest_worker
 WHERE worker = %(worker)s OR expires_at < now() - INTERVAL '1 day';
+
+-- name: unconfigured
+-- Gateways that are heard and whose last birth named an older configuration than the registry holds for them, unless it
+-- said that this very one cannot be.
+SELECT
+    c.gateway_id, w.code, w.partition, c.version, c.config, coalesce(r.asked, 0) AS asked,
+    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+FROM registry.gateway_config AS c
+JOIN registry.gateway AS w USING (gateway_id)
+JOIN telemetry.gateway_link AS l USING (gateway_id)
+LEFT JOIN telemetry.configure AS r ON r.gateway_id = c.gateway_id AND r.version = c.version
+WHERE l.online AND l.birth IS NOT NULL AND NOT l.replay AND w.revoked_at IS NULL
+    AND coalesce((l.birth ->> 'config_version')::bigint, 0) < c.version
+    AND NOT starts_with(coalesce(l.birth ->> 'config_error', ''), 'version ' || c.version || ':')
+ORDER BY c.gateway_id
+LIMIT %(most)s;
+
+-- name: claim_configure
+-- Whoever gets the row sends it; no row when another keeper has just sent this version.
+INSERT INTO telemetry.configure AS r (gateway_id, version, asked, asked_at)
+VALUES (%(gateway_id)s, %(version)s, 1, now())
+ON CONFLICT (gateway_id) DO UPDATE SET
+    version = excluded.version,
+    asked = CASE WHEN r.version = excluded.version THEN r.asked + 1 ELSE 1 END,
+    asked_at = now()
+WHERE r.version <> excluded.version OR r.asked_at < now() - %(pause_s)s::double precision * INTERVAL '1 second'
+RETURNING r.asked;

@@ -249,6 +249,33 @@ class Gateways:
             self._note(connection, by, "registry.gateway.password", code, {})
             return give_password(connection, self._clock, self._door, gateway, timedelta(0))
 
+    def configure(self, by: Person | None, code: str, text: str) -> int:
+        """Set the remote configuration a gateway shall have and return its version; it is sent once it is heard.
+
+        Args:
+            by: who does it; None: at the machine itself.
+            code: of the gateway.
+            text: TOML, at most 200,000 characters; whoever calls has checked that a gateway would take it.
+
+        Raises:
+            NotFoundError: there is no such gateway in the scope of `by`.
+            ConflictError: the gateway is revoked.
+        """
+        with translated(), self._pool.connection() as connection:
+            gateway = self._held(connection, by, code)
+            if gateway["revoked_at"] is not None:
+                raise ConflictError(f"gateway {code} is revoked: make a token and enrol it anew")
+            values = {
+                "gateway_id": gateway["gateway_id"],
+                "config": text,
+                "now": from_ms(self._clock.now_ms()),
+                "by": by.person_id if by else None,
+            }
+            row = connection.execute(_QUERIES["put_gateway_config"], values).fetchone()
+            assert row is not None
+            self._note(connection, by, "registry.gateway.configure", code, {"version": row[0]})
+            return int(row[0])
+
     def logins(self) -> tuple[tuple[str, int, str], ...]:
         """Return every gateway that may sign in to the broker: code, partition, password hash."""
         with translated(), self._pool.connection() as connection:

@@ -557,3 +557,15 @@ RETURNING name;
 -- name: restore_channel
 -- Take a channel off the ignored list.
 DELETE FROM registry.ignored_channel WHERE gateway_id = %(gateway_id)s AND name = %(name)s RETURNING name;
+
+-- name: put_gateway_config
+-- Set the configuration a gateway shall have, under a number above any it has named.
+INSERT INTO registry.gateway_config AS c (gateway_id, version, config, set_at, set_by)
+SELECT
+    %(gateway_id)s, 1 + coalesce((l.birth ->> 'config_version')::bigint, 0), %(config)s, %(now)s, %(by)s
+FROM (SELECT %(gateway_id)s::bigint AS gateway_id) AS g
+LEFT JOIN telemetry.gateway_link_v AS l USING (gateway_id)
+ON CONFLICT (gateway_id) DO UPDATE SET
+    version = greatest(c.version + 1, excluded.version),
+    config = excluded.config, set_at = excluded.set_at, set_by = excluded.set_by
+RETURNING version;

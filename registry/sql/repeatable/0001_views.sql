@@ -56,3 +56,4 @@ REVOKE INSERT, UPDATE, DELETE ON registry.limit_profile_now, registry.channel_v 
 GRANT SELECT ON registry.organisation, registry.level_name, registry.limit_profile, registry.limit_profile_now,
 registry.product, registry.participant, registry.site, registry.zone, registry.gateway, registry.gateway_key,
 registry.device, registry.channel, registry.channel_v TO hanlu_ingest, hanlu_alerts, hanlu_trace;
+GRANT SELECT ON registry.gateway_config TO hanlu_ingest;
