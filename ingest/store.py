@@ -1,10 +1,10 @@
 """Readings into `telemetry.reading`, each exactly once, whatever is delivered twice.
 
-The fast way is one COPY inside a savepoint; when a reading is there already, it is undone and the patient way follows:
-insert what is absent, look at what was there, and account for every single one. Nothing is inferred from a row count,
-because `INSERT ... SELECT ... ON CONFLICT DO NOTHING` into a compressed chunk of TimescaleDB was seen to stop at its
-first conflict and leave the rest out without a word (timescaledb#7672): what is neither inserted nor there is offered
-again, and in the end refused aloud.
+The fast way is one COPY inside a savepoint; when a reading is there already, or the server took fewer than it was
+given, it is undone and the patient way follows: insert what is absent, look at what was there, and account for every
+single one. That something is a duplicate is never inferred from a row count, because `INSERT ... SELECT ... ON CONFLICT
+DO NOTHING` into a compressed chunk of TimescaleDB was seen to stop at its first conflict and leave the rest out without
+a word (timescaledb#7672): what is neither inserted nor there is offered again, and in the end refused aloud.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def store_readings(
         TransientError: the database neither takes nor shows some of them; the transaction must be undone.
     """
     columns = channel_ids, observed_ms, values, qualities
-    if len(values) >= _COPY_FROM and _copied(connection, queries, copy_rows(*columns), judged=qualities is not None):
+    if len(values) >= _COPY_FROM and _copied(
+        connection, queries, copy_rows(*columns), len(values), judged=qualities is not None
+    ):
         return None
     first: dict[_Key, int] = {}
     for index, key in enumerate(zip(channel_ids, observed_ms, strict=True)):
@@ -88,18 +90,19 @@ def store_readings(
     return fates
 
 
-def _copied(connection: Connection, queries: Queries, rows: bytes, *, judged: bool) -> bool:
-    """Copy all readings, or none and return False when one is on record already."""
+def _copied(connection: Connection, queries: Queries, rows: bytes, count: int, *, judged: bool) -> bool:
+    """Copy all readings, or none and return False when one is on record already or the server left one out."""
+    taken = 0
     try:
-        with (
-            connection.transaction(),
-            connection.cursor() as cursor,
-            cursor.copy(queries["copy_judged_readings" if judged else "copy_readings"]) as copy,
-        ):
-            copy.write(rows)
+        with connection.transaction(), connection.cursor() as cursor:
+            with cursor.copy(queries["copy_judged_readings" if judged else "copy_readings"]) as copy:
+                copy.write(rows)
+            taken = cursor.rowcount
+            if taken != count:
+                raise psycopg.Rollback
     except psycopg.errors.UniqueViolation:
         return False
-    return True
+    return taken == count
 
 
 def _inserted(
