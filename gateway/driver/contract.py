@@ -87,6 +87,9 @@ class Driver(Protocol):
 
     Attributes:
         counts: figures since the start by name: `readings`, `messages`, refusals by reason.
+
+    One that also has an attribute `beat`, a callable without arguments, is watched: the gateway puts its own in place
+    before `run`, and a driver that does not call it for three minutes counts as hanging, which ends the process.
     """
 
     counts: Counter[str]
