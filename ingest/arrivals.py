@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import repeat
 
 from hanlu.core.errors import TransientError
 from hanlu.core.rejected import Reason
@@ -235,7 +236,7 @@ def _inserted(connection: Connection, queries: Queries, settled: Sequence[Settle
             "firsts": Int4s(firsts),
             "lasts": Int4s(lasts),
             "messages": Int4s([each.messages for each in settled]),
-            "judged": Booleans([each.qualities is not None for each in settled]),
+            "judged": Booleans([any(each.qualities or ()) for each in settled]),
             "events": Bytes([each.event for each in messages]),
             "channel_ids": Int4s([channel_id for each in settled for channel_id in each.channel_ids]),
             "observed_ms": Int8s([ms for each in settled for ms in each.observed_ms]),
@@ -255,13 +256,16 @@ def _qualities(settled: Sequence[Settled]) -> Int2s | None:
 
 def keep_latest(connection: Connection, queries: Queries, settled: Iterable[Settled]) -> None:
     """Bring the newest value of each channel up to date."""
-    newest: dict[int, tuple[int, int, float]] = {}
+    newest: dict[int, tuple[int, int, float, int]] = {}
     for each in settled:
         received_ms = each.message.received_ms
-        for channel_id, ms, value in zip(each.channel_ids, each.observed_ms, each.values, strict=True):
+        qualities = each.qualities or repeat(0)
+        for channel_id, ms, value, quality in zip(
+            each.channel_ids, each.observed_ms, each.values, qualities, strict=False
+        ):
             known = newest.get(channel_id)
             if known is None or known[0] < ms:
-                newest[channel_id] = (ms, received_ms, value)
+                newest[channel_id] = (ms, received_ms, value, quality)
     if newest:
         rows = newest.values()
         connection.execute(
@@ -271,6 +275,7 @@ def keep_latest(connection: Connection, queries: Queries, settled: Iterable[Sett
                 "observed_ms": Int8s([row[0] for row in rows]),
                 "received_ms": Int8s([row[1] for row in rows]),
                 "values": Floats([row[2] for row in rows]),
+                "qualities": Int2s([row[3] for row in rows]),
             },
         )
 

@@ -188,16 +188,19 @@ ON CONFLICT (gateway_id, epoch, from_seq) DO UPDATE SET to_seq = excluded.to_seq
 
 -- name: keep_latest
 -- The newest reading of each channel by observation time; an older one that comes late changes nothing.
-INSERT INTO telemetry.latest AS l (channel_id, observed_at, received_at, value)
+INSERT INTO telemetry.latest AS l (channel_id, observed_at, received_at, value, quality)
 SELECT
     n.channel_id, 'epoch'::timestamptz + n.observed_ms * INTERVAL '1 millisecond',
-    'epoch'::timestamptz + n.received_ms * INTERVAL '1 millisecond', n.value
+    'epoch'::timestamptz + n.received_ms * INTERVAL '1 millisecond', n.value, n.quality
 FROM unnest(
-    %(channel_ids)s::integer[], %(observed_ms)s::bigint[], %(received_ms)s::bigint[], %(values)s::double precision[]
-) AS n (channel_id, observed_ms, received_ms, value)
+    %(channel_ids)s::integer[], %(observed_ms)s::bigint[], %(received_ms)s::bigint[], %(values)s::double precision[],
+    %(qualities)s::smallint[]
+) AS n (channel_id, observed_ms, received_ms, value, quality)
 ORDER BY n.channel_id
 ON CONFLICT (channel_id) DO UPDATE
-SET observed_at = excluded.observed_at, received_at = excluded.received_at, value = excluded.value
+SET
+    observed_at = excluded.observed_at, received_at = excluded.received_at, value = excluded.value,
+    quality = excluded.quality
 WHERE l.observed_at < excluded.observed_at;
 
 -- name: keep_links

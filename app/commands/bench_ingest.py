@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import sys
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if not 1 <= args.rounds <= _MOST_ROUNDS:
         raise UsageError(f"--rounds: 1 to {_MOST_ROUNDS}")
     shapes = _chosen(args.only)
+    logging.getLogger("hanlu").setLevel(logging.ERROR)  # what subscribers say at each end belongs to no figure
     began = time.monotonic()
 
     def say(line: str) -> None:
