@@ -10,6 +10,7 @@ Source: RFC 9052 4.2 and 4.4 (COSE_Sign1, Sig_structure), RFC 9053 2.2 (EdDSA, a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -136,7 +137,7 @@ def open_envelope(raw: bytes) -> Envelope | Rejected:
         if not (type(protected) is type(payload) is type(signature) is bytes):
             return Rejected(Reason.MALFORMED, "COSE_Sign1 parts are not byte strings")
         shortest = _FRAME_BYTES + sum(len(_head(len(part))) + len(part) for part in (protected, payload, signature))
-        if len(raw) != shortest or type(unprotected) is not dict or unprotected:
+        if len(raw) != shortest or not isinstance(unprotected, Mapping) or unprotected:
             # One message has one form, so that its digest, which the chain and redelivery go by, cannot be changed
             # without breaking the signature: nothing in the unprotected header, nothing behind the message. Every
             # piece has but one encoding as short as its shortest, so the length proves the form.
