@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION telemetry.chunk_span()
 RETURNS interval LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- At most some 130 million readings a chunk: 4 GB of index, a quarter of the memory of a 16 GB server. Parts of a day.
+    -- At most some 130 million readings a chunk: 5 GB of index, a quarter of the memory of a 24 GB server. Parts of a day.
     SELECT CASE
         WHEN rate > 8000 THEN INTERVAL '2 hours'
         WHEN rate > 3000 THEN INTERVAL '4 hours'
