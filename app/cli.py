@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hanlu {__version__}")
         return 0
     command = _find(words)
+    if command is None and (group := _group_help(words)):
+        print(group)
+        return 0
     if command is None:
         print(_not_found(words), file=sys.stderr)
         return 2
@@ -100,10 +103,27 @@ def _find(words: list[str]) -> CommandFile | None:
     return next((c for c in commands if tuple(words[: len(c.words)]) == c.words), None)
 
 
+def _group_help(words: list[str]) -> str | None:
+    """Return what `hanlu letters --help` shows; None for a line that does not ask for the help of a group."""
+    if len(words) != 2 or words[1] not in {"-h", "--help", "help"} or not (group := _group(words[0])):
+        return None
+    example = " ".join(group[0].words)
+    return f"usage: hanlu {words[0]} COMMAND [flags]\n\n{_table(group)}\n\nAll about one: hanlu {example} --help"
+
+
+def _group(word: str) -> list[CommandFile]:
+    return [c for c in find_commands() if c.words[0] == word]
+
+
 def _not_found(words: list[str]) -> str:
     commands = find_commands()
-    if group := [c for c in commands if c.words[0] == words[0]]:
-        return f"hanlu {words[0]} needs one word more:\n{_table(group)}"
+    if group := _group(words[0]):
+        lead = f"hanlu {words[0]} needs one word more"
+        if len(words) > 1 and not words[1].startswith("-"):
+            near = difflib.get_close_matches(words[1], [c.words[1] for c in group], n=1)
+            hint = f"; did you mean hanlu {words[0]} {near[0]}?" if near else ""
+            lead = f"hanlu: there is no command {' '.join(words[:2])!r}{hint}"
+        return f"{lead}\n{_table(group)}"
     near = difflib.get_close_matches(words[0], [c.words[0] for c in commands], n=1)
     hint = f"did you mean hanlu {near[0]}?" if near else "hanlu --help lists them"
     return f"hanlu: there is no command {words[0]!r}; {hint}"
@@ -114,4 +134,5 @@ def _help() -> str:
 
 
 def _table(commands: list[CommandFile]) -> str:
-    return "\n".join(f"  {' '.join(c.words):<20} {c.summary[:1].lower()}{c.summary[1:]}" for c in commands)
+    width = max(len(" ".join(c.words)) for c in commands)
+    return "\n".join(f"  {' '.join(c.words):<{width}}  {c.summary[:1].lower()}{c.summary[1:]}" for c in commands)

@@ -31,7 +31,7 @@ class Credential:
 
     def __str__(self) -> str:
         """Return the line for the terminal."""
-        return f"  {self.purpose:<12} {self.login:<12} {self.password}"
+        return f"  {self.purpose:<13} {self.login:<12} {self.password}"
 
 
 Step = Callable[[Settings], list[Credential]]

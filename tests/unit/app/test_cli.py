@@ -43,6 +43,7 @@ def test_nothing_typed_shows_the_help_as_wrong_use(capsys: pytest.CaptureFixture
     [
         (["stat"], "did you mean hanlu status?"),
         (["trace"], "trace verify"),
+        (["trace", "fsk"], "did you mean hanlu trace fsck?"),
         (["frobnicate"], "hanlu --help lists them"),
     ],
 )
@@ -51,6 +52,15 @@ def test_unknown_command_is_refused_with_a_hint(
 ) -> None:
     assert cli.main(line) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("commands")
+def test_help_of_a_group_lists_its_commands_and_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trace", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "trace verify" in shown
+    assert "hanlu trace verify --help" in shown
+    assert "status" not in shown
 
 
 @pytest.mark.parametrize(
