@@ -21,6 +21,10 @@ STATEMENT_TIMEOUT_MS = 30_000
 """No statement of a room runs longer; long work is cut into pages. Nor does a room keep a transaction open so long
 without using it: an open one that has written holds every follower of the arrivals up."""
 
+_FLUSH = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+"""What a room has committed it says to others, in receipts above all: it must be flushed by then, whatever the server's
+setting. Stricter ones (a standby's word) stay."""
+
 
 def _step_down(role: str, statement_timeout_ms: int) -> Callable[[Connection], None]:
     def configure(connection: Connection) -> None:
@@ -28,6 +32,7 @@ def _step_down(role: str, statement_timeout_ms: int) -> Callable[[Connection], N
         connection.execute("SET TIME ZONE 'UTC'")
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(sql.SQL("SET {} = {}").format(sql.SQL(setting), sql.Literal(statement_timeout_ms)))
+        connection.execute(_FLUSH)
         connection.commit()
 
     return configure
