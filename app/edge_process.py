@@ -76,6 +76,8 @@ def read_config(path: Path) -> GatewayConfig:
     except ValidationError as error:
         each = error.errors(include_url=False, include_input=False)[0]
         raise UsageError(f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}") from error
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there; `hanlu enrol` writes a gateway's configuration") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot read this as a gateway's configuration: {error}") from error
 

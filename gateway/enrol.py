@@ -33,6 +33,7 @@ from hanlu.core.wire.enrolment import (
     Enrolled,
     EnrolRequest,
     RenewRequest,
+    clean_token,
     enrolment_statement,
     renewal_statement,
     to_text,
@@ -49,10 +50,13 @@ _ANSWER_S: Final = 20.0
 """Seconds to wait for the platform."""
 _MOST_BYTES: Final = 1 << 20
 """Longest answer taken, bytes."""
+_FEWEST: Final = 8
+_MOST: Final = 100
+"""Characters of a token, as `EnrolRequest` has it."""
 _BELOW: Final = """
 # Where devices that speak lines connect; other devices have drivers, one [[drivers]] table each.
 [line]
-listen = "127.0.0.1:8060"
+listen = "127.0.0.1:8050"
 """
 
 SERVICE_STATE: Final = Path("/var/lib/hanlu-gateway")
@@ -146,16 +150,18 @@ def enrol(platform: Platform, token: str, files: Files) -> Enrolled:
     """Spend a token: make or take up the key, have it enrolled, write the configuration.
 
     Raises:
-        UsageError: a file there is not ours to change, or the key file cannot be used.
+        UsageError: that is no token, a file there is not ours to change, or the key file cannot be used.
         PermissionDeniedError: the platform enrols nothing; the message says why and what to do.
         TransientError: the platform does not answer; run it again.
         RemoteError: what answers is not the platform.
     """
+    if not _FEWEST <= len(clean_token(token)) <= _MOST:  # before a key is made, and without repeating what was typed
+        raise UsageError("--token: this is no token; give the whole of it, as in the line the platform showed")
     _demand_ours(files.config)
     key = _key(files.key)
     public_key = public_bytes(key)
     signature = key.sign(enrolment_statement(token, public_key))
-    asked = EnrolRequest(token=token, public_key=to_text(public_key), signature=to_text(signature))
+    asked = EnrolRequest(token=clean_token(token), public_key=to_text(public_key), signature=to_text(signature))
     enrolled = _ask(platform, "/api/enrol", asked, Enrolled)
     _keep(platform, files, enrolled)
     return enrolled

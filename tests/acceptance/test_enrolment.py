@@ -119,7 +119,7 @@ def test_a_gateway_comes_into_the_world_and_leaves_it(hanlu: RunningHanlu, edge:
         assert "gw-barn" in hanlu.run("gateways", "list").stdout
 
         # Its own driver is configured outside of the platform's part; the process connects with its own login.
-        text = config.read_text().replace("127.0.0.1:8060", f"127.0.0.1:{port}")
+        text = config.read_text().replace("127.0.0.1:8050", f"127.0.0.1:{port}")
         text = text.replace("[line]", "health_period_s = 2\n[line]")
         config.write_text(text + "\n# mine\n")
         with gateway_running(hanlu, config) as status:

@@ -178,6 +178,18 @@ def test_the_same_key_is_shown_again_when_the_answer_was_lost(platform: Answerin
     assert first == second
 
 
+@pytest.mark.parametrize("typed", ["", "abcd", "x" * 101])
+def test_what_is_no_token_is_refused_before_a_key_is_made_and_not_repeated(
+    platform: Answering, tmp_path: Path, typed: str
+):
+    files = Files(tmp_path / "gateway.toml")
+    with pytest.raises(UsageError, match="the whole of it") as refused:
+        enrol(Platform(platform.url), typed, files)
+    assert platform.asked == []
+    assert list(tmp_path.iterdir()) == []
+    assert not typed or typed not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "error"),
     [
