@@ -29,6 +29,7 @@ __all__ = [
     "DataSettings",
     "DatabaseSettings",
     "GatewaySettings",
+    "IngestSettings",
     "LogSettings",
     "MetricsSettings",
     "Settings",
@@ -222,6 +223,17 @@ class ChainSettings(Section):
     )
 
 
+class IngestSettings(Section):
+    """The ingest workers. Several share the work and take over from one another: start `hanlu run ingest` again."""
+
+    sessions: int = Field(
+        1, ge=1, le=64, description="Shares of the work: so many ingest workers work at once, further ones stand by."
+    )
+    lease_s: float = Field(
+        5.0, gt=0, le=300, description="A frozen worker is taken over from after so many seconds; a dead one at once."
+    )
+
+
 class GatewaySettings(Section):
     """The gateways of the simulated county, which run on this machine; real ones have settings of their own."""
 
@@ -273,6 +285,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     chain: ChainSettings = Field(default_factory=ChainSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     signin: SignInSettings = Field(default_factory=SignInSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)

@@ -65,7 +65,8 @@ def ingest_config(settings: Settings) -> IngestConfig:
     Raises:
         UsageError: no broker is named and no `hanlu up` runs.
     """
-    return IngestConfig(broker=platform_broker(settings))
+    shared = settings.ingest
+    return IngestConfig(broker=platform_broker(settings), sessions=shared.sessions, lease_s=shared.lease_s)
 
 
 def platform_broker(settings: Settings) -> PlatformBroker:
