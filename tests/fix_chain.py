@@ -38,10 +38,14 @@ def compiled() -> dict[str, Any]:
 @pytest.fixture
 def memory_evm() -> Any:
     """A web3 provider over an in-memory EVM; skips where eth-tester is not installed."""
+    # py-evm raises the limit to what overflows the stack of C code that relies on it, json's among it.
+    limit = sys.getrecursionlimit()
     pytest.importorskip("eth_tester", reason="eth-tester is not installed")
     from web3 import EthereumTesterProvider
 
-    return EthereumTesterProvider()
+    provider = EthereumTesterProvider()
+    sys.setrecursionlimit(limit)
+    return provider
 
 
 if __name__ == "__main__":

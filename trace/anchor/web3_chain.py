@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ from hanlu.trace.anchor.sender import Fees, Receipt
 from hanlu.trace.keys import make_secret, read_secret
 from hanlu.trace.log.merkle import EMPTY_ROOT
 from hanlu.trace.log.verify import ChainAnswer
+
+# py_ecc, which eth_account imports, raises the limit to 100,000: deep JSON would then overflow the stack of the C parser
+# and end the process instead of being refused.
+sys.setrecursionlimit(1_000)
 
 __all__ = [
     "Finality",
