@@ -6,7 +6,7 @@ FILE is written by `write_messages`. The sign-in comes as a line of JSON on the 
 made and the broker has answered it prints `ready`; the next line on the input lets it begin. It prints the moment, in
 seconds of the monotonic clock, when it began and, once the broker has acknowledged every message, when it ended. With
 RATE, messages a second, message n is sent n/RATE seconds after the beginning and never earlier; without, as fast as the
-broker acknowledges, a window of messages in flight.
+broker acknowledges, a window of messages in flight. It ends when the input does.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def main() -> None:
             _pace(broker, packets, rate)
         _say(str(time.monotonic()))
         broker.sendall(_packet(0xE0, b""))
+        sys.stdin.readline()  # what this process spent is read as long as it lives
 
 
 def _say(word: str) -> None:

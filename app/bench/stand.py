@@ -64,8 +64,10 @@ class Publisher:
 
     def end(self) -> float:
         """Wait until the broker has everything and return when that was."""
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        self.process.stdin.close()
         if self.process.wait(_STOP_S) != 0 or not line:
             raise FatalError("the publisher failed")
         return float(line)
