@@ -274,7 +274,7 @@ def _must_understand(raw: bytes) -> Rejected | None:
     """Refuse labels ending in "_" (RFC 8428 4.4), found only on the rare pack that contains `_"`."""
     try:
         items = json.loads(raw)
-        labels = {key for item in items for key in item if key.endswith("_")}
+        labels = {key for item in items if isinstance(item, dict) for key in item if key.endswith("_")}
     except (ValueError, TypeError, RecursionError):
         return None  # the main decoder says better what is wrong
     return Rejected(Reason.FOREIGN_SCHEMA, f"labels that must be understood: {sorted(labels)}") if labels else None
