@@ -307,9 +307,10 @@ class TestFlood:
         with working(low, one_platform), Client(broker) as client:
             client.listen(edge)
             for _ in range(100):
-                client.publish(*messages)
-                if any(each["committed"] == edge.seq for each in client.receipts):
+                committed = max((each["committed"] for each in client.receipts), default=0)
+                if committed == edge.seq:
                     break
+                client.publish(*messages[committed:])  # a gateway sends again what has no receipt, and nothing else
                 time.sleep(0.3)
         assert one_platform.account(edge) | {"stored": 300, "watermark": 300} == one_platform.account(edge)
         assert one_platform.dead_letters() == {}
