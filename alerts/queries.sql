@@ -243,7 +243,7 @@ ORDER BY site, zone
 SELECT
     c.channel_id, c.metric, c.unit, c.period_s, c.low, c.high, c.limit_profile, c.no_data_s,
     coalesce(c.zone, c.gateway || '~' || c.device) AS zone, coalesce(c.zone_zh, c.device) AS zone_zh,
-    coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway,
+    coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en, c.site_kind, c.gateway, c.device,
     (extract(epoch FROM l.observed_at) * 1000)::bigint AS observed_ms,
     (extract(epoch FROM l.received_at) * 1000)::bigint AS received_ms,
     l.value, coalesce(k.online, false) AS online, coalesce(k.replay, false) AS replay
@@ -505,14 +505,15 @@ SELECT channel_id, organisation_path AS path, coalesce(zone, gateway || '~' || d
 
 -- name: console_quality
 -- How well each gateway was heard in the last day and week, what it says of itself, and the weakest of its devices.
--- A minute counts as heard when a message was received in it; minutes before its first word are not expected.
+-- A minute counts as heard when a message was received in it; minutes before its first word are not expected. What was
+-- dead in the day and has been replayed since is dead no more.
 SELECT
     g.code, s.code AS site, s.name_zh AS site_zh, s.name_en AS site_en, k.online, coalesce(k.replay, false) AS replay,
     coalesce(h.day_heard, 0)::integer AS day_heard, coalesce(h.week_heard, 0)::integer AS week_heard,
     (extract(epoch FROM f.first_at) * 1000)::bigint AS first_ms,
     coalesce(h.messages, 0)::bigint AS messages, coalesce(h.backlog_messages, 0)::bigint AS backlog_messages,
     coalesce(h.stored, 0)::bigint AS stored, coalesce(h.duplicate, 0)::bigint AS duplicate,
-    coalesce(h.lost, 0)::bigint AS lost, coalesce(h.dead, 0)::bigint AS dead,
+    coalesce(h.lost, 0)::bigint AS lost, least(coalesce(h.dead, 0), coalesce(a.dead, 0))::bigint AS dead,
     coalesce(h.live_messages, 0)::bigint AS live_messages, coalesce(h.late_1s, 0)::bigint AS late_1s,
     coalesce(h.late_5s, 0)::bigint AS late_5s, coalesce(h.late_30s, 0)::bigint AS late_30s,
     coalesce(h.late_5min, 0)::bigint AS late_5min, h.late_most_s,
@@ -523,6 +524,7 @@ FROM registry.gateway AS g
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
+LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
 LEFT JOIN LATERAL (
     SELECT
         sum(bit_count(q.minutes_heard::bit(64))) FILTER (WHERE q.hour_at >= %(day_from)s) AS day_heard,

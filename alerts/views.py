@@ -5,6 +5,7 @@ Filled from rows by `read.py`; nothing here knows the database. All instants are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,6 +77,7 @@ class ChannelNow:
     site_en: str
     site_kind: str
     gateway: str
+    device: str
     observed_ms: int | None
     received_ms: int | None
     value: float | None
@@ -202,6 +204,12 @@ class ZoneNow:
     def main(self) -> ChannelNow:
         """The channel that stands for the zone."""
         return self.channels[0]
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Metrics that several of its devices measure: their values are shown with the device's code."""
+        seen = Counter(channel.metric for channel in self.channels)
+        return frozenset(metric for metric, times in seen.items() if times > 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ def words(lang: str) -> Callable[[str], str]:
 
 
 def metric_name(metric: str, lang: str) -> str:
-    """Return what a metric is called; one we have no word for keeps its own."""
-    return _texts().get(f"alerts.metric.{metric}", {}).get(lang, metric)
+    """Return what a metric is called; one we have no word for keeps its own, its underscores read as blanks."""
+    return _texts().get(f"alerts.metric.{metric}", {}).get(lang) or metric.replace("_", " ")
 
 
 def reason_name(reason: str, lang: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from hanlu.alerts.trend import Trend, payload
-from hanlu.alerts.views import ChannelNow, Switch, on_spans
+from hanlu.alerts.views import ChannelNow, Named, Standing, Switch, ZoneNow, on_spans
 from hanlu.alerts.wording import live_words, metric_name, reason_name, words
 from hanlu.core.curve import Sample, Span
 from hanlu.core.rejected import Reason
@@ -16,7 +17,7 @@ from hanlu.core.rejected import Reason
 MINUTE = 60_000
 CHANNEL = ChannelNow(
     1, "air_temperature", "Cel", 60.0, None, -15.0, "frozen", 600, "room", "冻结间", "Frozen room", "store", "冷库",
-    "Store", "cold_store", "gw", 0, 0, -18.0, True, False,
+    "Store", "cold_store", "gw", "room-1", 0, 0, -18.0, True, False,
 )  # fmt: skip
 ROOM = Path(str(files("hanlu.alerts")))
 
@@ -56,7 +57,15 @@ def test_chart_data_of_summaries_has_a_band_and_the_holes_inside_buckets() -> No
 def test_metric_or_reason_without_a_word_keeps_its_own() -> None:
     assert metric_name("air_temperature", "en") == "Air temperature"
     assert metric_name("ph", "zh") == "ph"
+    assert metric_name("oil_level", "en") == "oil level"
     assert reason_name("sensor_fell_off", "zh") == "sensor_fell_off"
+
+
+def test_values_of_one_metric_are_told_apart_by_their_devices_and_others_are_not() -> None:
+    room = Named("room", "冻结间", "Frozen room")
+    channels = (CHANNEL, replace(CHANNEL, device="logger-1"), replace(CHANNEL, metric="power", device="plant"))
+    zone = ZoneNow(room, room, "cold_store", channels, (), (), Standing.NORMAL, pending=False)
+    assert zone.shared == {"air_temperature"}
 
 
 def test_every_reason_of_refusal_has_words() -> None:
