@@ -270,6 +270,11 @@ def _seconds(ms: int) -> float | int:
     return ms // 1000 if ms % 1000 == 0 else ms / 1000
 
 
+def _shown(number: int) -> str:
+    """Return a whole number in words; one of CBOR may be so long that Python refuses to write it in digits."""
+    return str(number) if abs(number) < _EXACT else f"of {number.bit_length()} bits"
+
+
 def _must_understand(raw: bytes) -> Rejected | None:
     """Refuse labels ending in "_" (RFC 8428 4.4), found only on the rare pack that contains `_"`."""
     try:
@@ -289,7 +294,7 @@ def _resolve(records: Sequence[_Record], now_ms: int) -> Pack | Rejected:
     rejected: list[Rejected] = []
     for position, record in enumerate(records):
         if record.bver > 10:
-            return Rejected(Reason.FOREIGN_SCHEMA, f"SenML version {record.bver}, only 10 is known")
+            return Rejected(Reason.FOREIGN_SCHEMA, f"SenML version {_shown(record.bver)}, only 10 is known")
         base_name = record.bn or base_name
         base_time = record.bt or base_time
         base_unit = record.bu or base_unit
@@ -325,7 +330,7 @@ def _reading(
     if not math.isfinite(value):
         return Rejected(Reason.NOT_FINITE, f"{name[:80]!r} is {value}")
     if not 0 <= record.hq < len(_QUALITIES):
-        return Rejected(Reason.MALFORMED, f"{name[:80]!r} has quality {record.hq}, known are 0 to 2")
+        return Rejected(Reason.MALFORMED, f"{name[:80]!r} has quality {_shown(record.hq)}, known are 0 to 2")
     seconds = base_time + record.t
     if not math.isfinite(seconds) or abs(seconds) > _LATEST_S:
         return Rejected(Reason.IMPOSSIBLE_TIME, f"{name[:80]!r} at {seconds} s")

@@ -40,6 +40,9 @@ _RELATIVE_BEFORE_MS: Final = 2**28 * 1000
 _DETAILS: Final = 5
 """Records described in words in one dead letter; all are counted."""
 
+_LONGEST_FAULT: Final = 500
+"""Characters kept of what an error of our own says."""
+
 _MOST_COUNTED: Final = 10_000_000
 """Readings one message may account for (core.wire.documents.Loss)."""
 
@@ -60,7 +63,11 @@ def decode(topic: str, payload: bytes, received_ms: int, snapshot: Snapshot) -> 
         snapshot: the registry.
     """
     parsed = parse_topic(topic)
-    outcome = parsed if isinstance(parsed, Rejected) else _attributed(parsed, payload, received_ms, snapshot)
+    outcome: Outcome | Rejected
+    try:
+        outcome = parsed if isinstance(parsed, Rejected) else _attributed(parsed, payload, received_ms, snapshot)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop every other gateway
+        outcome = Rejected(Reason.MALFORMED, f"reading it failed: {type(error).__name__}: {error}"[:_LONGEST_FAULT])
     if not isinstance(outcome, Rejected):
         return outcome
     return Refused(

@@ -82,6 +82,13 @@ def test_too_many_records_are_refused() -> None:
     assert outcome.reason is Reason.OVERSIZED
 
 
+@pytest.mark.parametrize("label", [-1, "hq"])
+def test_cbor_number_too_long_to_be_written_in_digits_is_refused_like_any_other(label: int | str) -> None:
+    pack = decode_cbor(cbor2.dumps([{0: "a/b", 2: 1.0, label: 1 << 16_000}]), NOW_MS)
+    (refused,) = [pack] if isinstance(pack, Rejected) else pack.rejected
+    assert "of 16001 bits" in refused.detail
+
+
 def test_cbor_nan_is_refused_as_not_finite() -> None:
     pack = decode_cbor(cbor2.dumps([{0: "a/b", 2: math.nan}, {0: "a/c", 4: True}]), NOW_MS)
     assert isinstance(pack, Pack)

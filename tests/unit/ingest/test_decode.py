@@ -323,3 +323,15 @@ def test_only_unknown_names_call_for_a_younger_snapshot() -> None:
     assert not names_unknown(_decode(edge.readings([temperature(-200)])))
     assert not names_unknown(_decode((edge.topic(), b"garbage")))
     assert not names_unknown(_decode(edge.will()))
+
+
+def test_fault_of_our_own_costs_one_message_and_not_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("hanlu.ingest.decode.open_envelope", broken)
+    outcome = _decode(Edge().readings([temperature(1.0)]))
+    assert isinstance(outcome, Refused)
+    assert (outcome.dead.reason, outcome.dead.detail) == (
+        Reason.MALFORMED, "reading it failed: RuntimeError: nobody thought of this",
+    )  # fmt: skip
