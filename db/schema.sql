@@ -554,6 +554,15 @@ CREATE TABLE alerts.cursor (
 
 COMMENT ON TABLE alerts.cursor IS 'How far a follower of telemetry.arrival_feed has come; moves in the transaction of what it caused.';
 
+CREATE VIEW alerts.follower_v AS
+ SELECT n.name,
+    COALESCE(c.txid, '0'::xid8) AS txid,
+    COALESCE(c.arrival_id, (0)::bigint) AS arrival_id
+   FROM (( VALUES ('engine'::text)) n(name)
+     LEFT JOIN alerts.cursor c USING (name));
+
+COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
+
 CREATE TABLE alerts.journal (
     journal_id bigint NOT NULL,
     txid xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -1083,7 +1092,8 @@ CREATE TABLE telemetry.arrival (
     CONSTRAINT arrival_messages_check CHECK ((messages > 0)),
     CONSTRAINT arrival_prev_check CHECK ((octet_length(prev) = 32)),
     CONSTRAINT arrival_seq_check CHECK ((seq > 0))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON TABLE telemetry.arrival IS 'One accepted message; what alarms, the live page, roll-ups and the log follow, each with a cursor of its own.';
 
@@ -1128,6 +1138,20 @@ CREATE VIEW telemetry.arrival_feed AS
   WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
 
 COMMENT ON VIEW telemetry.arrival_feed IS 'Arrivals whose transaction is over for every snapshot: follow it by (txid, arrival_id) > cursor, in that order.';
+
+CREATE TABLE telemetry.arrival_gone (
+    gateway_id bigint NOT NULL,
+    epoch bytea NOT NULL,
+    from_seq bigint NOT NULL,
+    to_seq bigint NOT NULL,
+    digests bytea NOT NULL,
+    CONSTRAINT arrival_gone_check CHECK ((octet_length(digests) = (8 * ((to_seq - from_seq) + 1)))),
+    CONSTRAINT arrival_gone_from_seq_check CHECK ((from_seq > 0))
+);
+
+COMMENT ON TABLE telemetry.arrival_gone IS 'Messages whose arrival retention has deleted, by runs of sequence numbers: one that comes again is known for a repetition, another one at its place for a fork. Runs never overlap; an arrival kept for its own sake may lie inside one.';
+
+COMMENT ON COLUMN telemetry.arrival_gone.digests IS 'The first 8 bytes of each message''s digest, in order.';
 
 CREATE TABLE telemetry.birth_noted (
     gateway_id bigint NOT NULL,
@@ -1299,6 +1323,15 @@ CREATE TABLE telemetry.follower (
 
 COMMENT ON TABLE telemetry.follower IS 'How far this room''s own followers of the arrivals have come.';
 
+CREATE VIEW telemetry.follower_v AS
+ SELECT n.name,
+    COALESCE(f.txid, '0'::xid8) AS txid,
+    COALESCE(f.arrival_id, (0)::bigint) AS arrival_id
+   FROM (( VALUES ('rollup'::text), ('quality'::text)) n(name)
+     LEFT JOIN telemetry.follower f USING (name));
+
+COMMENT ON VIEW telemetry.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; what they have not passed is kept.';
+
 CREATE TABLE telemetry.gap (
     gateway_id bigint NOT NULL,
     epoch bytea NOT NULL,
@@ -1431,12 +1464,14 @@ COMMENT ON TABLE telemetry.gateway_link IS 'Whether the platform hears the gatew
 
 CREATE VIEW telemetry.gateway_link_v AS
  SELECT gateway_id,
-    online,
+    (online AND (last_seen_at > (now() - '00:15:00'::interval))) AS online,
     since,
     last_seen_at,
     replay,
     birth
    FROM telemetry.gateway_link;
+
+COMMENT ON VIEW telemetry.gateway_link_v IS 'Whether a gateway is heard: no will since its last word, and a word in the last 15 minutes; and its last birth.';
 
 CREATE TABLE telemetry.held (
     hold_id bigint NOT NULL,
@@ -1604,9 +1639,12 @@ CREATE TABLE telemetry.retention_rule (
     note text DEFAULT ''::text NOT NULL,
     set_by text NOT NULL,
     set_at timestamp with time zone DEFAULT now() NOT NULL,
+    arrival_days integer,
+    CONSTRAINT retention_rule_arrival_days_check CHECK ((arrival_days >= 7)),
     CONSTRAINT retention_rule_check CHECK (((kind = 'all'::text) = (code = ''::text))),
     CONSTRAINT retention_rule_check1 CHECK ((COALESCE(raw_days, 2147483647) <= COALESCE(hour_days, 2147483647))),
     CONSTRAINT retention_rule_check2 CHECK ((COALESCE(hour_days, 2147483647) <= COALESCE(day_days, 2147483647))),
+    CONSTRAINT retention_rule_check3 CHECK (((arrival_days IS NULL) OR (kind = 'all'::text))),
     CONSTRAINT retention_rule_day_days_check CHECK ((day_days > 0)),
     CONSTRAINT retention_rule_hour_days_check CHECK ((hour_days > 0)),
     CONSTRAINT retention_rule_kind_check CHECK ((kind = ANY (ARRAY['all'::text, 'site'::text, 'site_kind'::text, 'metric'::text]))),
@@ -1614,6 +1652,8 @@ CREATE TABLE telemetry.retention_rule (
 );
 
 COMMENT ON TABLE telemetry.retention_rule IS 'How long readings, hours and days are kept, in days; null is for ever. "all" is for channels no other rule names; of several others the longest counts.';
+
+COMMENT ON COLUMN telemetry.retention_rule.arrival_days IS 'How long arrivals are kept, in days, in the rule for all; null is for ever.';
 
 CREATE TABLE telemetry.retention_run (
     run_id bigint NOT NULL,
@@ -1931,6 +1971,15 @@ COMMENT ON COLUMN trace.event_thing.role IS 'The list of the event it stands in;
 
 COMMENT ON COLUMN trace.event_thing.lot_uri IS 'Canonical Digital Link down to the lot (01/10), or the thing itself where it has no lot.';
 
+CREATE VIEW trace.follower_v AS
+ SELECT n.name,
+    COALESCE(c.txid, '0'::xid8) AS txid,
+    COALESCE(c.arrival_id, (0)::bigint) AS arrival_id
+   FROM (( VALUES ('arrival'::text)) n(name)
+     LEFT JOIN trace.cursor c USING (name));
+
+COMMENT ON VIEW trace.follower_v IS 'How far this room has followed the arrivals of readings, also before it began; ingest keeps what it has not passed, and every arrival with an event.';
+
 CREATE TABLE trace.label (
     code text NOT NULL,
     lot_uri text NOT NULL,
@@ -2183,6 +2232,9 @@ ALTER TABLE ONLY registry.zone
 
 ALTER TABLE ONLY registry.zone
     ADD CONSTRAINT zone_pkey PRIMARY KEY (zone_id);
+
+ALTER TABLE ONLY telemetry.arrival_gone
+    ADD CONSTRAINT arrival_gone_pkey PRIMARY KEY (gateway_id, epoch, from_seq);
 
 ALTER TABLE ONLY telemetry.arrival
     ADD CONSTRAINT arrival_pkey PRIMARY KEY (arrival_id);
@@ -2615,6 +2667,8 @@ GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
 
+GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
+
 GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.journal_feed TO hanlu_alerts;
@@ -2720,6 +2774,8 @@ GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_alerts;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.arrival_feed TO hanlu_registry;
 
+GRANT SELECT ON TABLE telemetry.arrival_gone TO hanlu_ingest;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.birth_noted TO hanlu_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.configure TO hanlu_ingest;
@@ -2751,6 +2807,8 @@ GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_trace;
 GRANT SELECT ON TABLE telemetry.feed_horizon TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.follower TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.follower_v TO hanlu_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.gap TO hanlu_ingest;
 
@@ -2851,6 +2909,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.edge TO hanlu_trace;
 GRANT SELECT,INSERT ON TABLE trace.event TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.event_thing TO hanlu_trace;
+
+GRANT SELECT ON TABLE trace.follower_v TO hanlu_trace;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE trace.label TO hanlu_trace;
 

@@ -6,6 +6,9 @@ backup numbers its messages a second time. The receipt for the place will make t
 readings are stored all the same, but without a number, as evidence of the unsigned kind, and with a dead letter that
 says so.
 
+Of a message whose arrival retention has deleted only the beginning of the digest is known, and nothing of its
+predecessor: enough to tell a repetition from a fork. So digests are compared by how they begin.
+
 `prev` of each message is the digest of the one before. Where a neighbour is known and does not fit, something between
 the two was altered or exchanged: the message is stored as well, again as unsigned evidence, and a dead letter of no
 readings names the break.
@@ -28,7 +31,12 @@ __all__ = ["Judged", "Link", "Links", "judge", "neighbours", "without_number"]
 
 
 class Link(NamedTuple):
-    """What the chain needs to know of a message: its digest and the one it names as its predecessor's."""
+    """What the chain needs to know of a message: its digest and the one it names as its predecessor's.
+
+    Attributes:
+        digest: 32 bytes; the first 8 of a message whose arrival is deleted.
+        prev: 32 bytes; empty of a message whose arrival is deleted.
+    """
 
     digest: bytes
     prev: bytes
@@ -105,7 +113,7 @@ def _is_fork(message: Accepted, links: Links) -> bool:
     if message.header is None or message.spool is None:
         return False
     link = links.get(message.spool, {}).get(message.header.seq)
-    return link is not None and link.digest != message.digest
+    return link is not None and not message.digest.startswith(link.digest)
 
 
 def _unnumbered(message: Accepted, digests: set[tuple[int, bytes]], judged: Judged) -> None:
@@ -126,9 +134,9 @@ def _break(message: Accepted, places: dict[int, Link]) -> str | None:
     before, after = places.get(seq - 1), places.get(seq + 1)
     if seq == 1 and prev != NO_PREVIOUS:
         return "the first message of an epoch names a predecessor"
-    if before is not None and before.digest != prev:
+    if before is not None and not prev.startswith(before.digest):
         return f"seq {seq} names {prev.hex()[:16]} as its predecessor, seq {seq - 1} is {before.digest.hex()[:16]}"
-    if after is not None and after.prev != message.digest:
+    if after is not None and not message.digest.startswith(after.prev):
         return (
             f"seq {seq + 1} names {after.prev.hex()[:16]} as its predecessor, seq {seq} is {message.digest.hex()[:16]}"
         )

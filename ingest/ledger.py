@@ -70,12 +70,13 @@ def lock_accounts(connection: Connection, queries: Queries, spools: Iterable[Spo
 
 
 def add_links(connection: Connection, queries: Queries, places: Sequence[tuple[Spool, int]], links: Links) -> None:
-    """Look up the messages at `places` and add those that have arrived to `links`."""
+    """Look up the messages at `places` and add those that have arrived to `links`, gone arrivals included."""
     if not places:
         return
     columns = _columns([spool for spool, _ in places]) | {"seqs": [seq for _, seq in places]}
     for gateway_id, epoch, seq, digest, prev in connection.execute(queries["list_links"], columns):
-        links.setdefault((gateway_id, epoch), {})[seq] = Link(digest, prev)
+        if digest is not None:
+            links.setdefault((gateway_id, epoch), {})[seq] = Link(digest, prev)
 
 
 def read_digests(connection: Connection, queries: Queries, messages: Sequence[Accepted]) -> set[tuple[int, bytes]]:

@@ -41,11 +41,19 @@ JOIN unnest(%(gateway_ids)s::bigint[], %(epochs)s::bytea[]) AS w (gateway_id, ep
 ORDER BY g.gateway_id, g.epoch, g.from_seq;
 
 -- name: list_links
--- Those of these messages that have arrived: what recognises a repetition and what the chain is checked against.
-SELECT a.gateway_id, a.epoch, a.seq, a.digest, a.prev
+-- Those of these messages that have arrived: what recognises a repetition and what the chain is checked against. Of one
+-- whose arrival is deleted the beginning of its digest, and no predecessor; nulls for one that has not arrived.
+SELECT w.gateway_id, w.epoch, w.seq, coalesce(a.digest, g.digest), coalesce(a.prev, g.prev)
 FROM unnest(%(gateway_ids)s::bigint[], %(epochs)s::bytea[], %(seqs)s::bigint[]) AS w (gateway_id, epoch, seq)
-JOIN telemetry.arrival AS a
-    ON a.gateway_id = w.gateway_id AND a.epoch = w.epoch AND a.seq = w.seq AND a.epoch IS NOT NULL;
+LEFT JOIN telemetry.arrival AS a
+    ON a.gateway_id = w.gateway_id AND a.epoch = w.epoch AND a.seq = w.seq AND a.epoch IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT r.to_seq, substr(r.digests, (8 * (w.seq - r.from_seq) + 1)::integer, 8) AS digest, ''::bytea AS prev
+    FROM telemetry.arrival_gone AS r
+    WHERE a.arrival_id IS NULL AND r.gateway_id = w.gateway_id AND r.epoch = w.epoch AND r.from_seq <= w.seq
+    ORDER BY r.from_seq DESC
+    LIMIT 1
+) AS g ON g.to_seq >= w.seq;
 
 -- name: list_digests
 -- Those of these messages without a number that have arrived.
@@ -397,6 +405,10 @@ SELECT EXISTS (
     WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s AND seq = %(seq)s AND digest = %(digest)s
         AND epoch IS NOT NULL
 ) OR EXISTS (
+    SELECT FROM telemetry.arrival_gone
+    WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s AND from_seq <= %(seq)s AND to_seq >= %(seq)s
+        AND substr(digests, (8 * (%(seq)s::bigint - from_seq) + 1)::integer, 8) = substr(%(digest)s::bytea, 1, 8)
+) OR EXISTS (
     SELECT FROM telemetry.arrival
     WHERE gateway_id = %(gateway_id)s AND digest = %(digest)s AND epoch IS NULL
 );
@@ -606,8 +618,14 @@ WITH wrong AS (
     SELECT
         e.gateway_id, e.epoch, e.produced - e.stored - e.duplicate - e.lost - e.dead AS outstanding,
         e.highest - (
+            SELECT coalesce(sum(r.to_seq - r.from_seq + 1), 0) FROM telemetry.arrival_gone AS r
+            WHERE r.gateway_id = e.gateway_id AND r.epoch = e.epoch
+        ) - (
             SELECT count(*) FROM telemetry.arrival AS a
-            WHERE a.gateway_id = e.gateway_id AND a.epoch = e.epoch AND a.epoch IS NOT NULL
+            WHERE a.gateway_id = e.gateway_id AND a.epoch = e.epoch AND a.epoch IS NOT NULL AND NOT EXISTS (
+                SELECT FROM telemetry.arrival_gone AS r
+                WHERE r.gateway_id = a.gateway_id AND r.epoch = a.epoch AND a.seq BETWEEN r.from_seq AND r.to_seq
+            )
         ) AS messages
     FROM telemetry.epoch_closed AS c
     JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)

@@ -38,7 +38,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def as_text(plan: Plan) -> str:
     """Return a plan for people."""
     lines = [f"{len(plan.rules)} rules, {plan.held} channels under a hold"]
-    for table, each in plan.summary().items():
+    summary = plan.summary()
+    arrivals = summary.pop("arrival")
+    for table, each in summary.items():
         if each["before"] is None:
             lines.append(f"{table:<8} nothing: kept for ever, or not old enough")
             continue
@@ -47,4 +49,11 @@ def as_text(plan: Plan) -> str:
             f" {each['rows_in_chunks_about']:,} rows, {each['bytes_of_chunks'] / 1e9:.1f} GB), and what is left of"
             f" {each['channels_row_by_row']} channels row by row"
         )
+    if arrivals["before"] is None:
+        lines.append("arrival  nothing: kept for ever")
+    else:
+        waits = (
+            f"; not what these have yet to read: {', '.join(arrivals['waits_for'])}" if arrivals["waits_for"] else ""
+        )
+        lines.append(f"arrival  before {arrivals['before']}: about {arrivals['rows_about']:,} rows{waits}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Delete readings, hours and days that have served their time.
+"""Delete readings, hours, days and arrivals that have served their time.
 
 Does what `hanlu retention plan` shows: whole chunks of TimescaleDB at once, rows in small transactions. Hours and days
 are written before the readings they follow from go. What a hold covers stays. Each run leaves a row in

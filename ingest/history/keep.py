@@ -13,7 +13,7 @@ from hanlu.db.queries import load_queries
 from hanlu.ingest.history.plan import Span
 from hanlu.ingest.history.retention import Rule
 
-__all__ = ["drop_rule", "holds", "place_hold", "release_hold", "rules", "set_rule"]
+__all__ = ["drop_rule", "holds", "place_hold", "release_hold", "rules", "set_arrival_days", "set_rule"]
 
 _QUERIES = load_queries("hanlu.ingest.history")
 
@@ -42,6 +42,16 @@ def set_rule(connection: Connection, rule: Rule, *, note: str, by: str) -> None:
             "by": by,
         },
     )
+
+
+def set_arrival_days(connection: Connection, days: int | None, *, by: str) -> None:
+    """Say for how many days arrivals are kept, at least 7; None for ever.
+
+    Raises:
+        NotFoundError: there is no rule for all, which says it.
+    """
+    if connection.execute(_QUERIES["retention_arrivals_set"], {"days": days, "by": by}).fetchone() is None:
+        raise NotFoundError("arrivals are kept by the rule for all, and there is none: set it first")
 
 
 def drop_rule(connection: Connection, kind: str, code: str) -> None:

@@ -1,5 +1,5 @@
 """Deletes what `retention.py` says may go: whole chunks where TimescaleDB has them and nothing in them must stay, rows
-in small transactions otherwise.
+in small transactions otherwise. Arrivals are `forget.py`'s.
 
 Runs as the installing user: no room's role may delete a reading. One run at a time in a database. Every run leaves a
 row in telemetry.retention_run, written before anything is deleted and completed as it goes.
@@ -21,8 +21,9 @@ from hanlu.core.clock import from_ms
 from hanlu.core.errors import ConflictError
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
+from hanlu.ingest.history.forget import OldArrivals, find_old, forget
 from hanlu.ingest.history.plan import CHINA_MS, Resolution, Span
-from hanlu.ingest.history.retention import Cut, Rule, Subject, cuts, droppable, free_of, on_boundary
+from hanlu.ingest.history.retention import Cut, Rule, Subject, arrival_days, cuts, droppable, free_of, on_boundary
 
 __all__ = ["Deleted", "Doomed", "Plan", "as_owner", "delete", "make_plan"]
 
@@ -82,16 +83,18 @@ class Plan:
         held: number of channels under a hold that stands.
         cuts: by channel.
         doomed: by table.
+        arrivals: those that have served their time.
     """
 
     rules: list[Rule]
     held: int
     cuts: dict[int, Cut]
     doomed: dict[Resolution, Doomed]
+    arrivals: OldArrivals
 
     def summary(self) -> dict[str, Any]:
         """Return what a person wants to know of it, and what the audit keeps."""
-        return {
+        readings = {
             TABLES[resolution].name: {
                 "chunks": len(each.chunks),
                 "rows_in_chunks_about": sum(chunk.about_rows for chunk in each.chunks),
@@ -101,6 +104,7 @@ class Plan:
             }
             for resolution, each in self.doomed.items()
         }
+        return readings | {"arrival": self.arrivals.summary()}
 
 
 @dataclass(slots=True)
@@ -146,7 +150,7 @@ def make_plan(connection: Connection, now_ms: int) -> Plan:
             [chunk for chunk in chunks[resolution] if chunk.span in whole],
             {channel_id: spans for channel_id, spans in rows.items() if spans},
         )
-    return Plan(rules, len(held), real, doomed)
+    return Plan(rules, len(held), real, doomed, find_old(connection, arrival_days(rules), now_ms))
 
 
 def delete(
@@ -183,6 +187,11 @@ def delete(
                 _note(connection, run_id, done, over=False, failure=None)
                 if progress is not None:
                     progress(done)
+        for count in forget(connection, plan.arrivals):
+            done.rows["arrival"] = done.rows.get("arrival", 0) + count
+            _note(connection, run_id, done, over=False, failure=None)
+            if progress is not None:
+                progress(done)
         failure = None
     except psycopg.Error as error:
         failure = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -193,7 +193,7 @@ SELECT channel_id, site, site_kind, metric FROM registry.channel_v ORDER BY chan
 
 -- name: retention_rules
 -- The rules in force.
-SELECT kind, code, raw_days, hour_days, day_days FROM telemetry.retention_rule ORDER BY kind, code;
+SELECT kind, code, raw_days, hour_days, day_days, arrival_days FROM telemetry.retention_rule ORDER BY kind, code;
 
 -- name: retention_rule_set
 -- Write a rule, or another one for the same things.
@@ -323,3 +323,111 @@ RETURNING run_id;
 UPDATE telemetry.retention_run
 SET deleted = %(deleted)s, ended_at = CASE WHEN %(over)s THEN now() END, failure = %(failure)s
 WHERE run_id = %(run_id)s;
+
+-- name: retention_arrivals_set
+-- How long arrivals are kept, in the rule for all.
+UPDATE telemetry.retention_rule SET arrival_days = %(days)s, set_by = %(by)s, set_at = now()
+WHERE kind = 'all' RETURNING kind;
+
+-- name: forget_bounds
+-- The oldest and the newest arrival, and about how many there are.
+SELECT
+    min(arrival_id), max(arrival_id),
+    (SELECT reltuples::bigint FROM pg_class WHERE oid = 'telemetry.arrival'::regclass)
+FROM telemetry.arrival;
+
+-- name: forget_probe
+-- The next arrival from a number on, and whether it is older than the cut.
+SELECT arrival_id, recorded_at < %(cut)s
+FROM telemetry.arrival
+WHERE arrival_id >= %(arrival_id)s
+ORDER BY arrival_id
+LIMIT 1;
+
+-- name: forget_followers
+-- Everybody who follows the arrivals, the one furthest behind first, and whether they have passed one of them. Events
+-- are followed as well; their arrivals stay.
+SELECT f.name, f.txid::text, f.arrival_id, (f.txid, f.arrival_id) >= (a.txid, a.arrival_id)
+FROM (
+    SELECT 'ingest ' || name AS name, txid, arrival_id FROM telemetry.follower_v
+    UNION ALL
+    SELECT 'alerts ' || name, txid, arrival_id FROM alerts.follower_v
+    UNION ALL
+    SELECT 'trace ' || name, txid, arrival_id FROM trace.follower_v
+) AS f
+JOIN telemetry.arrival AS a ON a.arrival_id = %(last_id)s
+ORDER BY f.txid, f.arrival_id;
+
+-- name: forget_any_hold
+-- Whether any hold stands.
+SELECT EXISTS (SELECT FROM telemetry.legal_hold WHERE released_at IS NULL);
+
+-- name: forget_spools
+-- Every spool with something below its watermark.
+SELECT gateway_id, epoch, watermark FROM telemetry.gateway_epoch WHERE watermark > 1 ORDER BY gateway_id, epoch;
+
+-- name: forget_page
+-- The next arrivals of a spool below its watermark: which are old, and which of them nobody needs. A hold counts for a
+-- day more at both ends.
+SELECT
+    a.arrival_id, a.seq, substr(a.digest, 1, 8), a.arrival_id <= %(last_id)s,
+    a.arrival_id <= %(last_id)s AND (a.txid, a.arrival_id) <= (%(txid)s::xid8, %(arrival_id)s) AND a.event IS NULL
+    AND NOT EXISTS (SELECT FROM telemetry.loss AS l WHERE l.arrival_id = a.arrival_id)
+    AND NOT EXISTS (SELECT FROM telemetry.dead_letter AS d WHERE d.arrival_id = a.arrival_id)
+    AND NOT EXISTS (SELECT FROM telemetry.replay AS r WHERE r.arrival_id = a.arrival_id)
+    AND NOT (%(held)s::boolean AND EXISTS (
+        SELECT FROM unnest(a.channel_ids, a.observed_ms) AS u (channel_id, ms)
+        JOIN telemetry.held AS k USING (channel_id)
+        JOIN telemetry.legal_hold AS h USING (hold_id)
+        WHERE h.released_at IS NULL
+            AND 'epoch'::timestamptz + u.ms * INTERVAL '1 millisecond' >= k.from_at - INTERVAL '1 day'
+            AND 'epoch'::timestamptz + u.ms * INTERVAL '1 millisecond' < k.to_at + INTERVAL '1 day'
+    ))
+FROM telemetry.arrival AS a
+WHERE a.gateway_id = %(gateway_id)s AND a.epoch = %(epoch)s AND a.epoch IS NOT NULL
+    AND a.seq > %(after)s AND a.seq < %(watermark)s
+ORDER BY a.seq
+LIMIT %(page)s;
+
+-- name: forget_known
+-- Runs of gone arrivals that reach into a stretch of a spool.
+SELECT from_seq, to_seq FROM telemetry.arrival_gone
+WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s AND from_seq <= %(to_seq)s AND to_seq >= %(from_seq)s;
+
+-- name: forget_remember
+-- Remember runs of messages whose arrivals are about to go.
+INSERT INTO telemetry.arrival_gone (gateway_id, epoch, from_seq, to_seq, digests)
+SELECT %(gateway_id)s, %(epoch)s, r.from_seq, r.to_seq, r.digests
+FROM unnest(%(from_seqs)s::bigint[], %(to_seqs)s::bigint[], %(digests)s::bytea[]) AS r (from_seq, to_seq, digests);
+
+-- name: forget_delete
+-- Delete arrivals.
+DELETE FROM telemetry.arrival WHERE arrival_id = ANY (%(arrival_ids)s::bigint[]);
+
+-- name: forget_bare
+-- Of the next old arrivals delete those without a number that nobody needs; returns how far it came and how many went.
+WITH page AS MATERIALIZED (
+    SELECT a.arrival_id, a.txid, a.epoch, a.event, a.channel_ids, a.observed_ms
+    FROM telemetry.arrival AS a
+    WHERE a.arrival_id > %(after)s AND a.arrival_id <= %(last_id)s
+    ORDER BY a.arrival_id
+    LIMIT %(page)s
+), gone AS (
+    DELETE FROM telemetry.arrival AS x
+    USING page AS a
+    WHERE x.arrival_id = a.arrival_id AND a.epoch IS NULL
+        AND (a.txid, a.arrival_id) <= (%(txid)s::xid8, %(arrival_id)s) AND a.event IS NULL
+        AND NOT EXISTS (SELECT FROM telemetry.loss AS l WHERE l.arrival_id = a.arrival_id)
+        AND NOT EXISTS (SELECT FROM telemetry.dead_letter AS d WHERE d.arrival_id = a.arrival_id)
+        AND NOT EXISTS (SELECT FROM telemetry.replay AS r WHERE r.arrival_id = a.arrival_id)
+        AND NOT (%(held)s::boolean AND EXISTS (
+            SELECT FROM unnest(a.channel_ids, a.observed_ms) AS u (channel_id, ms)
+            JOIN telemetry.held AS k USING (channel_id)
+            JOIN telemetry.legal_hold AS h USING (hold_id)
+            WHERE h.released_at IS NULL
+                AND 'epoch'::timestamptz + u.ms * INTERVAL '1 millisecond' >= k.from_at - INTERVAL '1 day'
+                AND 'epoch'::timestamptz + u.ms * INTERVAL '1 millisecond' < k.to_at + INTERVAL '1 day'
+        ))
+    RETURNING x.arrival_id
+)
+SELECT (SELECT max(arrival_id) FROM page), (SELECT count(*) FROM gone);

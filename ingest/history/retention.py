@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hanlu.ingest.history.plan import CHINA_MS, DAY_MS, Resolution, Span
 
-__all__ = ["Cut", "Rule", "Subject", "cuts", "droppable", "free_of", "on_boundary"]
+__all__ = ["Cut", "Rule", "Subject", "arrival_days", "cuts", "droppable", "free_of", "on_boundary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Rule:
         raw_days: days readings are kept, None for ever.
         hour_days: days hours are kept, no less than readings.
         day_days: days days are kept, no less than hours.
+        arrival_days: days arrivals are kept, in the rule for all; None for ever.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Rule:
     raw_days: int | None
     hour_days: int | None
     day_days: int | None
+    arrival_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ def cuts(subjects: Iterable[Subject], rules: Sequence[Rule], now_ms: int) -> dic
             _cut([rule.day_days for rule in own], now_ms),
         )
     return found
+
+
+def arrival_days(rules: Iterable[Rule]) -> int | None:
+    """Return for how many days arrivals are kept, None for ever; only the rule for all speaks of them."""
+    return next((rule.arrival_days for rule in rules if rule.kind == "all"), None)
 
 
 def free_of(end_ms: int | None, held: Iterable[Span]) -> list[Span]:

@@ -51,8 +51,14 @@ LEFT JOIN telemetry.resend AS r USING (gateway_id, epoch);
 COMMENT ON VIEW telemetry.gap_v IS
 'Messages that have not arrived, since when that is known, and how often the gateway was asked for them since it last got on.';
 
+-- A will tells that a gateway went away; none comes when the broker fell with it, so silence tells it too. Gateways speak
+-- of their own health once a minute.
 CREATE OR REPLACE VIEW telemetry.gateway_link_v AS
-SELECT gateway_id, online, since, last_seen_at, replay, birth FROM telemetry.gateway_link;
+SELECT
+    gateway_id, online AND last_seen_at > now() - INTERVAL '15 minutes' AS online, since, last_seen_at, replay, birth
+FROM telemetry.gateway_link;
+COMMENT ON VIEW telemetry.gateway_link_v IS
+'Whether a gateway is heard: no will since its last word, and a word in the last 15 minutes; and its last birth.';
 
 CREATE OR REPLACE VIEW telemetry.dead_letter_v AS
 SELECT dead_letter_id, received_at, topic, gateway, reason, detail, reading_count, times, octet_length(body) AS bytes
@@ -72,13 +78,21 @@ SELECT
 FROM telemetry.gateway_hour;
 COMMENT ON VIEW telemetry.gateway_hour_v IS 'How well gateways were heard, by hour of reception, for the data-quality page.';
 
+CREATE OR REPLACE VIEW telemetry.follower_v AS
+SELECT n.name, coalesce(f.txid, '0') AS txid, coalesce(f.arrival_id, 0) AS arrival_id
+FROM (VALUES ('rollup'), ('quality')) AS n (name)
+LEFT JOIN telemetry.follower AS f USING (name);
+COMMENT ON VIEW telemetry.follower_v IS
+'How far this room''s followers of the arrivals have come, also those that never began; what they have not passed is kept.';
+
 GRANT USAGE ON SCHEMA telemetry TO hanlu_ingest, hanlu_alerts, hanlu_trace, hanlu_registry;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO hanlu_ingest;
 REVOKE UPDATE, DELETE ON telemetry.reading, telemetry.arrival, telemetry.loss FROM hanlu_ingest;
+REVOKE INSERT, UPDATE, DELETE ON telemetry.arrival_gone FROM hanlu_ingest;
 -- A view is written with its owner's rights: through one, what is taken away above would be possible after all.
 REVOKE INSERT, UPDATE, DELETE ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
-telemetry.loss_by_reason, telemetry.gateway_hour_v
+telemetry.loss_by_reason, telemetry.gateway_hour_v, telemetry.follower_v
 FROM hanlu_ingest;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,

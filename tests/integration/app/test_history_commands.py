@@ -98,12 +98,34 @@ class TestRetention:
             ["rule", "--raw-days", "9", "--hour-days", "8", "--day-days", "9"],
             ["hold", "--site", "store"],
             ["hold", "--reason", "x"],
+            ["rule", "--arrival-days", "6"],
+            ["rule", "--site", "store", "--arrival-days", "90"],
         ],
     )
     def test_half_a_command_changes_nothing(self, typed, one_platform: Platform, words: list[str]) -> None:
         assert typed("retention", *words) == 2
         assert one_platform.rows("SELECT kind, raw_days FROM telemetry.retention_rule") == [("all", 1096)]
         assert one_platform.one("SELECT count(*) FROM telemetry.legal_hold") == 0
+
+    def test_arrivals_have_a_number_of_days_of_their_own(self, typed, one_platform: Platform, capsys) -> None:
+        assert typed("retention", "rule") == 0
+        assert capsys.readouterr().out.splitlines()[1].split() == [
+            "all",
+            "1,096",
+            "d",
+            "3,653",
+            "d",
+            "forever",
+            "90",
+            "d",
+        ]
+        assert typed("retention", "rule", "--arrival-days", "30") == 0
+        assert typed("retention", "rule", "--raw-days", "9", "--hour-days", "9", "--day-days", "9") == 0
+        assert one_platform.one("SELECT arrival_days FROM telemetry.retention_rule") == 30, "another rule leaves it"
+        assert typed("retention", "plan") == 0
+        assert "arrival  before 20" in capsys.readouterr().out
+        assert typed("retention", "rule", "--arrival-days", "forever") == 0
+        assert one_platform.one("SELECT arrival_days FROM telemetry.retention_rule") is None
 
     def test_lot_is_held_where_and_while_it_stood_there(self, typed, one_platform: Platform, capsys) -> None:
         lot, unknown = "https://id.gs1.org/01/06912345678901/10/A1", "https://id.gs1.org/01/06912345678901/10/B2"

@@ -41,10 +41,17 @@ WHERE NOT e.declared_error
     AND NOT EXISTS (SELECT FROM trace.event AS d WHERE d.event_hash = e.event_hash AND d.declared_error);
 COMMENT ON VIEW trace.valid_event_v IS 'Events that count: neither error declarations nor taken back by one.';
 
+CREATE OR REPLACE VIEW trace.follower_v AS
+SELECT n.name, coalesce(c.txid, '0') AS txid, coalesce(c.arrival_id, 0) AS arrival_id
+FROM (VALUES ('arrival')) AS n (name)
+LEFT JOIN trace.cursor AS c USING (name);
+COMMENT ON VIEW trace.follower_v IS
+'How far this room has followed the arrivals of readings, also before it began; ingest keeps what it has not passed, and every arrival with an event.';
+
 GRANT USAGE ON SCHEMA trace TO hanlu_trace, hanlu_alerts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA trace TO hanlu_trace;
 REVOKE UPDATE, DELETE ON trace.event, trace.leaf, trace.checkpoint, trace.curve_chunk, trace.log FROM hanlu_trace;
 -- A view is written with its owner's rights: through these, events and even products could be changed after all.
 REVOKE INSERT, UPDATE, DELETE ON trace.dead_letter_v, trace.custody_v, trace.trouble_v, trace.place_channel_v,
-trace.ambient_product_v, trace.valid_event_v FROM hanlu_trace;
+trace.ambient_product_v, trace.valid_event_v, trace.follower_v FROM hanlu_trace;
 GRANT SELECT ON trace.dead_letter_v, trace.custody_v, trace.trouble_v TO hanlu_alerts;
