@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from hanlu.core.observe import log
 from hanlu.db.pool import translated
 from hanlu.db.queries import load_queries
 from hanlu.ingest.configure import send_configurations
-from hanlu.ingest.directory import Directory
+from hanlu.ingest.directory import Directory, Snapshot
 from hanlu.ingest.gaps import Post, ask_for_births, ask_for_gaps, close_replaced
 from hanlu.ingest.keeper_config import KeeperConfig
 from hanlu.ingest.letter_space import hold_space
@@ -99,10 +99,24 @@ class Keeper:
             self._directory.refresh(connection, missed=bool(new or births))
             self._note_births(births)
             for (dead_letter_id,) in new:
-                self._replayer.look_at(dead_letter_id, self._directory.snapshot, self._clock.now_ms(), _BY)
+                if not self._tried(self._replayer.look_at, dead_letter_id):
+                    # It would come first in every round, before all the others.
+                    connection.execute(self._queries["note_letter"], {"dead_letter_id": dead_letter_id})
             unfinished = self._sweep(waiting, most - len(new))
             connection.execute(self._queries["forget_approved"])
         return unfinished or len(new) == most
+
+    def _tried(self, attempt: Callable[[int, Snapshot, int, str], object], dead_letter_id: int) -> bool:
+        """Try a letter, and tell whether that went through: one that cannot be dealt with must not stop the others."""
+        try:
+            attempt(dead_letter_id, self._directory.snapshot, self._clock.now_ms(), _BY)
+        except TransientError:
+            raise
+        except Exception:  # noqa: BLE001 - see above
+            fields = {"dead_letter_id": dead_letter_id}
+            _log.exception("a dead letter failed", extra={"action": "ingest.letter.failed", "fields": fields})
+            return False
+        return True
 
     def _see_to_gaps(self) -> None:
         connection = self._replayer.connection
@@ -148,7 +162,7 @@ class Keeper:
                 self._queries["waiting_letters"], {"gateway": code, "reasons": _REASONS, "after": after, "most": most}
             ).fetchall()
             for (dead_letter_id,) in rows:
-                self._replayer.replay(dead_letter_id, snapshot, self._clock.now_ms(), _BY)
+                self._tried(self._replayer.replay, dead_letter_id)
             if len(rows) < most:
                 self._swept[code] = present
                 self._sweeping.pop(code, None)

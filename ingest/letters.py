@@ -361,7 +361,8 @@ def _missing(letter: Letter, found: int) -> list[Dead]:
 
 
 def _fates(connection: Connection, queries: Any, message: Accepted) -> Any:
-    return store_readings(connection, queries, message.channel_ids, message.observed_ms, message.values)
+    columns = message.channel_ids, message.observed_ms, message.values, message.qualities
+    return store_readings(connection, queries, *columns)
 
 
 def _owner(snapshot: Snapshot, letter: Letter) -> Gateway | None:

@@ -14,7 +14,7 @@ from fix_edge import NOON_MS, Edge, Message, temperature
 from fix_ingest import Platform
 
 from hanlu.core.clock import ManualClock, from_ms
-from hanlu.core.reading import Reading
+from hanlu.core.reading import Quality, Reading
 from hanlu.core.senml import encode_json
 from hanlu.core.wire.envelope import ContentType
 from hanlu.core.wire.topics import Lane, Topic
@@ -140,6 +140,28 @@ class TestChannels:
         house.take(*messages)
         house.keep()
         assert house.balanced(edge)["stored"] == 10
+
+    def test_letter_that_cannot_be_dealt_with_stops_no_other(self, house: House, edge: Edge) -> None:
+        other = Edge("gw-2", 0, Ed25519PrivateKey.from_private_bytes(bytes(32)))
+        broken_id, sound_id = house.platform.register(edge, ()), house.platform.register(other, ())
+        house.take(edge.readings([_room("a", NOON_MS)]), edge.readings([_room("a", NOON_MS - 1)]))
+        house.take(other.readings([_room("b", NOON_MS)]))
+        # An account that contradicts its letters: only a fault of ours, or of whoever changed it by hand, makes one.
+        house.platform.execute("UPDATE telemetry.gateway_epoch SET dead = 0 WHERE gateway_id = %s", broken_id)
+        house.add_channel(broken_id, "a", "air_temperature", "Cel")
+        house.add_channel(sound_id, "b", "air_temperature", "Cel")
+        house.keep()
+        assert house.platform.account(other)["stored"] == 1
+        assert house.letters() == [("unknown_channel", 1, None)] * 2 + [("unknown_channel", 0, "replayed")]
+        assert house.platform.one("SELECT count(*) FROM telemetry.reading") == 1
+
+    def test_quality_the_edge_gave_is_kept_by_a_replay(self, house: House, edge: Edge) -> None:
+        gateway_id = house.platform.register(edge, ())
+        house.take(edge.readings([_room("a", NOON_MS - 1), _room("a", NOON_MS)._replace(quality=Quality.UNCERTAIN)]))
+        house.add_channel(gateway_id, "a", "air_temperature", "Cel")
+        house.keep()
+        assert house.balanced(edge)["stored"] == 2
+        assert house.platform.rows("SELECT quality FROM telemetry.reading ORDER BY observed_at") == [(0,), (1,)]
 
     def test_followers_hear_of_replayed_readings_as_of_their_reception_in_the_backlog_lane(
         self, house: House, edge: Edge
