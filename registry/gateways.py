@@ -174,7 +174,9 @@ class Gateways:
         with translated(), self._pool.connection() as connection:
             found = connection.execute(_QUERIES["site_scope"], {"code": site}).fetchone()
             if found is None or (by is not None and not by.sees(found[1])):
-                raise NotFoundError(f"site {site} is not registered")
+                raise NotFoundError(
+                    f"site {site} is not registered; the page for adding gateways lists those there are"
+                )
             connection.execute(_QUERIES["lock_gateways"])
             least = connection.execute(_QUERIES["least_used_partition"], {"most": PARTITIONS}).fetchone()
             assert least is not None

@@ -33,7 +33,7 @@ from hanlu.gateway.driver.lorawan.payload import Value, decode
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("codec", metavar="CODEC", nargs="?", help="name of a codec; without it, all are listed")
-    parser.add_argument("payload", metavar="HEX", nargs="?", help="payload in hexadecimal; spaces are fine")
+    parser.add_argument("payload", metavar="HEX", nargs="*", help="payload in hexadecimal; blanks are fine")
     parser.add_argument("--base64", action="store_true", help="HEX is base64, as network servers show it")
     parser.add_argument("--port", type=int, metavar="N", help="LoRaWAN port the payload came on; without it, any")
     parser.add_argument("--file", type=Path, action="append", default=[], metavar="TOML", help="codec file of your own")
@@ -52,13 +52,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return 0
     codec = known.get(args.codec)
     if codec is None:
-        near = [name for name in known if args.codec.lower() in name] or ["`hanlu codec` lists all"]
-        raise UsageError(f"there is no codec {args.codec!r}; {', '.join(near[:8])}")
-    if args.payload is None:
+        near = [name for name in known if args.codec.lower() in name]
+        hint = f"did you mean {', '.join(near[:8])}?" if near else "`hanlu codec` lists all"
+        raise UsageError(f"there is no codec {args.codec!r}; {hint}")
+    if not args.payload:
         rows = _described(codec)
         _print(args, rows, [(row["key"], row["metric"], row["unit"]) for row in rows])
         return 0
-    decoded = decode(codec, args.port, _bytes(args.payload, args.base64), _numbers(args.set))
+    decoded = decode(codec, args.port, _bytes("".join(args.payload), args.base64), _numbers(args.set))
     rows = [_told(value) for value in decoded.values]
     _print(args, {"values": rows, "problem": decoded.problem}, [tuple(map(str, row.values())) for row in rows])
     if decoded.problem and not args.json:

@@ -38,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--site", metavar="CODE", help="the channels of a site")
     what.add_argument("--zone", metavar="CODE", help="the channels of a zone")
     what.add_argument("--channel", action="append", metavar="NAME", help="gateway/device/metric; may be given again")
-    parser.add_argument("--from", dest="begin", metavar="TIME", help="ISO 8601 with offset, or Unix ms; default a day")
+    parser.add_argument(
+        "--from", dest="begin", metavar="TIME", help="ISO 8601 with offset, or Unix ms; default a day before the end"
+    )
     parser.add_argument("--to", dest="end", metavar="TIME", help="end, not included; default now")
     parser.add_argument("--resolution", choices=[each.value for each in Resolution], default="raw", help="default raw")
     parser.add_argument("--format", choices=[each.value for each in Format], help="default: by the file's name")
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         channels = _chosen(read, args)
         for piece in export(read, channels, asked, Resolution(args.resolution), kind, bom=args.bom, progress=count):
             file.write(piece)
-    print(f"{total:,} rows of {len(channels)} channels", file=sys.stderr)
+    print(f"{total:,} rows of {len(channels)} channels in {args.file}", file=sys.stderr)
     return 0
 
 
@@ -84,7 +86,8 @@ def _chosen(read: Read, args: argparse.Namespace) -> list[Channel]:
         return read.named(args.channel)
     channels = read.channels(site=args.site, zone=args.zone, limit=_MOST_CHANNELS)
     if not channels:
-        raise NotFoundError("there is no channel there")
+        where = f"site {args.site}" if args.site else f"zone {args.zone}" if args.zone else "the register"
+        raise NotFoundError(f"there is no channel in {where}; `hanlu gateways list` shows the codes of sites")
     return channels
 
 

@@ -39,7 +39,9 @@ _MOST_ROUNDS = 1_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of the quick faults in all (each once)")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="rounds of the quick faults in all; left out: each once"
+    )
     parser.add_argument("--only", metavar="LIST", help="only these faults, comma-separated")
     parser.add_argument("--seed", type=int, help="repeat the random choices of an earlier run")
     parser.add_argument("--json", action="store_true", help="print the figures for machines")

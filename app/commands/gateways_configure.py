@@ -38,6 +38,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Check it, keep it, and say under which number."""
     try:
         text = args.file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{args.file} is not there") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{args.file}: cannot be read: {error}") from error
     if len(text) > _LONGEST:

@@ -1,6 +1,8 @@
-"""List the gateways: state, last heard, key, partition, channels, software.
+"""List the gateways: state, last heard, key, partition, channels, configuration.
 
-States: online, offline (heard before), silent (enrolled, never heard), waiting (no key yet), revoked.
+States: online, offline (heard before), silent (enrolled, never heard), waiting (no key yet), revoked. Configuration is
+the number of the one given from here, `own` where there is none, with the reason below it when it was refused. --json
+has the software as well.
 
 examples:
   hanlu gateways list
@@ -31,11 +33,15 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.json:
         print(json.dumps([_as_json(row) for row in rows]))
         return 0
-    print(f"{'GATEWAY':<24} {'STATE':<8} {'LAST HEARD (UTC)':<17} {'KEY':<16} {'PART':>4} {'CHANNELS':>8}  SITE")
+    layout = "{:<20} {:<8} {:<17} {:<16} {:>4} {:>8} {:>6}  {}"
+    print(layout.format("GATEWAY", "STATE", "LAST HEARD (UTC)", "KEY", "PART", "CHANNELS", "CONFIG", "SITE"))
     for row in rows:
         heard = f"{row.last_seen_at:%F %R}" if row.last_seen_at else "-"
         key = row.kid.hex() if row.kid else "-"
-        print(f"{row.code:<24} {row.state:<8} {heard:<17} {key:<16} {row.partition:>4} {row.channels:>8}  {row.site}")
+        part = f"{row.partition:02d}"
+        print(layout.format(row.code, row.state, heard, key, part, row.channels, row.config_version or "own", row.site))
+        if row.config_error:
+            print(f"{'':<20} configuration refused: {row.config_error}")
     return 0
 
 
@@ -55,4 +61,5 @@ def _as_json(row: GatewayRow) -> dict[str, Any]:
         "revoked_at": moment(row.revoked_at),
         "software": row.software,
         "config_version": row.config_version,
+        "config_error": row.config_error,
     }

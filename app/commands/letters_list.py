@@ -51,10 +51,13 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 f"{name:<24}{row['reason']:<20}{row['open_messages']:>8}{row['open_readings']:>10}"
                 f"{row['messages']:>8}{row['bytes']:>12}"
             )
+    elif not rows:
+        print("no letters" if args.all else "no open letters")
     else:
+        print(f"{'number':>8}  {'received (UTC)':<25}  {'gateway':<20} {'reason':<18} state")
         for row in rows:
             state = row["outcome"] or "open"
             when = from_ms(row["received_ms"]).isoformat(timespec="seconds")
             print(f"{row['dead_letter_id']:>8}  {when}  {row['gateway'] or '-':<20} {row['reason']:<18} {state}")
-            print(f"          {row['reading_count']} readings, {row['times']} times: {row['detail'][:200]}")
+            print(f"          readings {row['reading_count']}, times {row['times']}: {row['detail'][:200]}")
     return 0

@@ -20,8 +20,8 @@ from hanlu.app.settings import Settings
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    roles = "; ".join(f"{role.name}: {role.summary}" for role in ROLES)
-    parser.add_argument("role", choices=[role.name for role in ROLES], metavar="ROLE", help=roles)
+    parser.epilog = "roles:\n" + "\n".join(f"  {role.name:<10} {role.summary}" for role in ROLES)
+    parser.add_argument("role", choices=[role.name for role in ROLES], metavar="ROLE", help="one of those below")
     parser.add_argument(
         "--metrics-port",
         type=int,

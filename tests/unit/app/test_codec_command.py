@@ -28,6 +28,11 @@ def test_payload_is_decoded_to_values_and_channels(capsys: pytest.CaptureFixture
     assert table == ["battery", "temperature", "humidity"]
 
 
+def test_payload_may_be_typed_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codec", "milesight-em300-th", "0175640367", "2AFF046864", "--port", "85"]) == 0
+    assert "air_temperature = -21.4 Cel" in capsys.readouterr().out
+
+
 def test_what_cannot_be_read_is_told_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["codec", "milesight-em300-th", "A2cYAZmZ", "--base64"]) == 1
     assert "could not be read: type 99 99 at byte 4 is unknown" in capsys.readouterr().out
