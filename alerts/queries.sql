@@ -171,12 +171,15 @@ before AS (
     JOIN telemetry.reading_v AS r
         ON r.channel_id = t.channel_id AND r.observed_at >= t.earliest AND r.observed_at <= t.exceeded_at
 ),
+ended AS (
+    SELECT alarm_id, coalesce(max(observed_at) FILTER (WHERE ends), '-infinity') AS at
+    FROM before
+    GROUP BY alarm_id
+),
 begun AS (
     SELECT b.alarm_id, min(b.observed_at) AS at
     FROM before AS b
-    WHERE b.observed_at > coalesce(
-        (SELECT max(e.observed_at) FROM before AS e WHERE e.alarm_id = b.alarm_id AND e.ends), '-infinity'
-    )
+    JOIN ended AS e ON e.alarm_id = b.alarm_id AND b.observed_at > e.at
     GROUP BY b.alarm_id, b.exceeded_at
     HAVING min(b.observed_at) < b.exceeded_at
 ),
