@@ -7,6 +7,7 @@ declared lost once a file, by reason and channel, under the digest of the file, 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -114,10 +115,10 @@ class CsvImporter:
         Raises:
             RemoteError: it is not such an export.
         """
-        with file.path.open("rb") as source:
+        with file.open() as source:
             encoding = self._encoding(source.read(_SNIFFED))
         try:
-            with file.path.open(encoding=encoding, newline="") as text:
+            with file.open() as source, io.TextIOWrapper(source, encoding, newline="") as text:
                 yield from self._pieces(text, file)
         except UnicodeDecodeError as error:
             raise RemoteError(f"it is not {encoding} throughout ({error.reason}): name its `encoding`") from error

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import io
 import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pydantic import Field
 
@@ -32,6 +33,9 @@ from hanlu.gateway.driver.folder_memory import Memory, Outcome, Progress
 from hanlu.gateway.driver.mapping import DriverConfig, Section
 from hanlu.gateway.driver.patience import offer_until_settled
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 __all__ = ["FileFacts", "FolderConfig", "FolderDriver", "Importer"]
 
 _logger = logging.getLogger(__name__)
@@ -40,6 +44,16 @@ _DONE: Final = "done"
 _FAILED: Final = "failed"
 _QUOTED: Final = 60_000
 """Bytes of the beginning of an unreadable file that go to the dead letters."""
+
+_CHUNK: Final = 1 << 18
+"""Bytes read from a file at once; before each the driver says that it is alive."""
+
+_TICK_S: Final = 2.0
+"""Seconds between two signs of life while there is nothing to do."""
+
+
+def _nobody_listens() -> None:
+    """Take a sign of life that nobody waits for."""
 
 
 class FolderConfig(Section):
@@ -64,15 +78,31 @@ class FileFacts:
     Attributes:
         path: where it is.
         digest: SHA-256 of its bytes, hex.
+        beat: called while it is read, chunk by chunk: a long file on a slow machine is no hang.
     """
 
     path: Path
     digest: str
+    beat: Callable[[], None] = field(default=_nobody_listens, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """Return its name as text that can be stored and shown, whatever its bytes are."""
         return self.path.name.encode("utf-8", "backslashreplace").decode()
+
+    def open(self) -> io.BufferedReader:
+        """Open it for reading, from its beginning."""
+        return io.BufferedReader(_Beating(self.path, self.beat), _CHUNK)
+
+
+class _Beating(io.FileIO):
+    def __init__(self, path: Path, beat: Callable[[], None]) -> None:
+        super().__init__(path, "rb")
+        self._beat = beat
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._beat()
+        return super().readinto(buffer)
 
 
 class Importer(Protocol):
@@ -129,6 +159,8 @@ class FolderDriver:
         self._settled: dict[str, _Look] = {}
         self._memory: Memory | None = None
         self._said: dict[str, str] = {}
+        self.beat: Callable[[], None] = _nobody_listens
+        """Called every few seconds, and with each chunk of a file."""
         self.counts: Counter[str] = Counter()
         """`files`, `files_failed`, `files_repeated`, `readings`, `lost`, `refused`, since the start."""
 
@@ -155,7 +187,7 @@ class FolderDriver:
                     self._said.pop("", None)
                 except (OSError, TransientError) as error:
                     self._say("", f"cannot work on {self._folder.path}: {error}")
-                self._stopping.wait(self._folder.poll_s)
+                self._rest()
         finally:
             self.close()
 
@@ -169,10 +201,18 @@ class FolderDriver:
         if memory is not None:
             memory.close()
 
+    def _rest(self) -> None:
+        left = self._folder.poll_s
+        self.beat()
+        while left > 0 and not self._stopping.wait(min(left, _TICK_S)):
+            self.beat()
+            left -= _TICK_S
+
     def _round(self) -> None:
         if self._memory is None:
             self._memory = Memory(self._folder.path / f".hanlu-{self._name}.sqlite")
         for path, look in self._ripe():
+            self.beat()
             if self._stopping.is_set():
                 return
             try:
@@ -209,7 +249,7 @@ class FolderDriver:
         )
 
     def _take(self, memory: Memory, path: Path, look: _Look) -> None:
-        file = _facts(memory, path, look)
+        file = self._facts(memory, path, look)
         known = memory.progress(file.digest) or Progress(fingerprint=self._fingerprint)
         if known.outcome is Outcome.DONE:
             self.counts["files_repeated"] += self._folder.after == "move"
@@ -241,6 +281,14 @@ class FolderDriver:
         self.counts["files"] += 1
         self._put_away(memory, file, look, _DONE)
 
+    def _facts(self, memory: Memory, path: Path, look: _Look) -> FileFacts:
+        file = FileFacts(path, "", self.beat)
+        digest = memory.digest_of(file.name, look.size, look.mtime_ns)
+        if digest is None:
+            with file.open() as source:
+                digest = hashlib.file_digest(source, "sha256").hexdigest()
+        return replace(file, digest=digest)
+
     def _read(self, memory: Memory, file: FileFacts, known: Progress, look: _Look) -> Progress | None:
         """Offer what has not been offered yet; None when the driver stops before the end."""
         if look.size > self._folder.max_bytes:
@@ -249,7 +297,7 @@ class FolderDriver:
         for number, batch in enumerate(self._importer.pieces(file)):
             if number < progress.pieces:
                 continue
-            verdict = offer_until_settled(self._intake, batch, self._stopping, self.counts, self._name)
+            verdict = offer_until_settled(self._intake, batch, self._stopping, self.counts, self._name, self.beat)
             if verdict is None:
                 return None
             refused = 0 if verdict is Verdict.KEPT else len(batch.readings)
@@ -260,11 +308,11 @@ class FolderDriver:
         return progress
 
     def _fail(self, memory: Memory, file: FileFacts, look: _Look, why: str) -> None:
-        with file.path.open("rb") as source:
+        with file.open() as source:
             beginning = source.read(_QUOTED)
         bad = Undecodable(f"{self._name} {file.name}"[:200], Rejected(Reason.MALFORMED, why), beginning)
         batch = Batch(undecodable=(bad,), live=False)
-        if offer_until_settled(self._intake, batch, self._stopping, self.counts, self._name) is None:
+        if offer_until_settled(self._intake, batch, self._stopping, self.counts, self._name, self.beat) is None:
             return
         failed = Progress(Outcome.FAILED, fingerprint=self._fingerprint)
         if self._folder.after == "leave":
@@ -296,14 +344,6 @@ class FolderDriver:
         if self._said.get(what) != message:
             self._said[what] = message
             log(_logger, logging.WARNING, "gateway.folder.trouble", f"{self._name}: {message}")
-
-
-def _facts(memory: Memory, path: Path, look: _Look) -> FileFacts:
-    known = memory.digest_of(FileFacts(path, "").name, look.size, look.mtime_ns)
-    if known is not None:
-        return FileFacts(path, known)
-    with path.open("rb") as source:
-        return FileFacts(path, hashlib.file_digest(source, "sha256").hexdigest())
 
 
 def _is_unchanged(path: Path, look: _Look) -> bool:

@@ -224,7 +224,7 @@ class TlogImporter:
     def records(self, file: FileFacts) -> Iterator[tuple[int, Frame]]:
         """Yield stamps (microseconds since 1970, UTC) and frames; damaged stretches are skipped."""
         latest_us = (self._clock.now_ms() + MAX_FUTURE_MS) * 1000
-        with file.path.open("rb") as source:
+        with file.open() as source:
             buffer = bytearray()
             more = True
             while more:

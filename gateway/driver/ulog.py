@@ -184,7 +184,7 @@ class UlogImporter:
         """Yield the messages of the topics that are read."""
         topics = {rule.topic for rule in self._rules}
         wanted = {topic: frozenset(rule.field for rule in self._rules if rule.topic == topic) for topic in topics}
-        with file.path.open("rb") as source:
+        with file.open() as source:
             for found in UlogReader(source, wanted).read():
                 if isinstance(found, Sample):
                     yield found
@@ -194,7 +194,7 @@ class UlogImporter:
         last_us = 0
         best: dict[bool, int] = {}
         wanted = {rule.topic: frozenset[str]() for rule in self._rules} | dict.fromkeys(_GPS, _CLOCK)
-        with file.path.open("rb") as source:
+        with file.open() as source:
             for found in UlogReader(source, wanted).read():
                 if isinstance(found, Info):
                     uuid = found.value if found.key == "sys_uuid" else uuid

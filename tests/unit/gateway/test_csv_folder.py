@@ -291,6 +291,22 @@ def test_file_is_read_once_and_moved(folder: Path, intake: KeepingIntake) -> Non
     assert (folder / "note.txt").exists()
 
 
+def test_driver_says_that_it_is_alive_while_it_waits_and_with_every_chunk_it_reads(
+    folder: Path, intake: KeepingIntake
+) -> None:
+    rows = "".join(f"2026-06-01 08:00:00,{place % 10}\n" for place in range(60_000))
+    (folder / "a.csv").write_text("Time,Temperature\n" + rows, encoding="utf-8")
+    beats: list[bool] = []
+    patient = config(folder, folder={"path": folder, "pattern": "*.csv", "poll_s": 3_600, "stable_s": 0})
+    driver = patient.build(intake, SystemClock())
+    driver.beat = lambda: beats.append((folder / "done").is_dir())
+    driver._round()
+    assert beats.count(False) > 2 * (len(rows) >> 18), "its digest and its rows, a quarter of a megabyte at a time"
+    beats.clear()
+    with at_work(driver):
+        soon(lambda: len(beats) > 2, "signs of life between two looks")
+
+
 def test_file_moves_only_after_it_is_kept(folder: Path, intake: KeepingIntake) -> None:
     (folder / "a.csv").write_text(CONTENT)
     intake.broken = True
