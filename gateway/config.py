@@ -100,6 +100,9 @@ class GatewayConfig(_Section):
         description="everything taken in is recorded data played again: marked as replayed, sent strictly in order",
     )
     channels: tuple[BirthChannel, ...] = Field(default=(), max_length=1_000, description="channels announced at birth")
+    remote_folders: tuple[Path, ...] = Field(
+        default=(), description="folders in and below which a configuration from the platform may have files read"
+    )
     drivers: tuple[AnyDriver, ...] = Field(default=(), max_length=100, description="southbound drivers, by `kind`")
     broker: BrokerConfig = BrokerConfig()
     line: LineConfig = LineConfig()

@@ -2,7 +2,8 @@
 
 It may say what is measured and how fast it is sent; it may not touch who the gateway is, where its broker and its data
 are, or anything secret. A secret that a driver needs stands in the gateway's own file, under a driver of the same name
-and kind. It is kept beside the spool, not in it: the spool outlives any configuration.
+and kind, and so do the files it may read (`reach.py`). It is kept beside the spool, not in it: the spool outlives any
+configuration.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from hanlu.core.errors import UsageError
 from hanlu.gateway.config import GatewayConfig
 from hanlu.gateway.driver.mapping import DriverConfig
+from hanlu.gateway.reach import demand_reach
 
 __all__ = ["SECTIONS", "Remote", "load_remote", "merged", "save_remote"]
 
@@ -41,15 +43,20 @@ class Remote:
     text: str
 
 
-def merged(own: GatewayConfig, text: str) -> GatewayConfig:
+def merged(own: GatewayConfig, text: str, *, bounded: bool = True) -> GatewayConfig:
     """Return the gateway's own configuration with the sections of `text` in the place of its own.
+
+    Args:
+        own: the gateway's own file.
+        text: TOML.
+        bounded: hold the drivers to what they may reach (`reach.demand_reach`); False where the own file is not known.
 
     Raises:
         UsageError: it is no TOML, touches what it may not, holds a secret, or says what cannot be.
     """
     try:
         sections = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"not TOML: {error}") from error
     if foreign := sorted(sections.keys() - SECTIONS):
         raise UsageError(f"{', '.join(foreign)} cannot be configured from afar; {', '.join(sorted(SECTIONS))} can")
@@ -60,6 +67,9 @@ def merged(own: GatewayConfig, text: str) -> GatewayConfig:
     except ValidationError as error:
         each = error.errors(include_url=False, include_input=False)[0]
         raise UsageError(f"{'.'.join(map(str, each['loc']))}: {each['msg']}") from error
+    if bounded and "drivers" in sections:
+        for driver in given.drivers:
+            demand_reach(driver, own)
     return own.model_copy(update={name: getattr(given, name) for name in sections})
 
 
@@ -107,8 +117,17 @@ def _with_secrets(own: GatewayConfig, sections: dict[str, Any]) -> dict[str, Any
 def _with_own_secrets(driver: Any, known: dict[tuple[str, str], DriverConfig]) -> Any:
     if not isinstance(driver, dict):
         return driver
-    own = known.get((str(driver.get("kind")), str(driver.get("name"))))
+    return _completed(driver, known.get((str(driver.get("kind")), str(driver.get("name")))))
+
+
+def _completed(section: dict[str, Any], own: BaseModel | None) -> dict[str, Any]:
+    """Return a section and those in it with the secrets the own file has in the same places."""
     secrets = {} if own is None else {name: value for name, value in own if isinstance(value, SecretStr)}
-    if told := sorted(name for name in driver if name in {"password", "token", "secret"} or name in secrets):
+    if told := sorted(name for name in section if name in {"password", "token", "secret"} or name in secrets):
         raise UsageError(f"drivers: {', '.join(told)} is secret: it stands in the gateway's own file")
-    return driver | secrets
+    full: dict[str, Any] = {}
+    for name, value in section.items():
+        beside = getattr(own, name, None)
+        within = isinstance(value, dict)
+        full[name] = _completed(value, beside if isinstance(beside, BaseModel) else None) if within else value
+    return full | secrets

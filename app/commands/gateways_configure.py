@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         raise UsageError(f"{args.file} has {len(text):,} characters, a command carries {_LONGEST:,}")
     try:
         # The gateway's own file is not here; who it is and where its data lie may not be touched anyway.
-        merged(GatewayConfig(code=args.code, partition=0, data_dir=Path("/nowhere")), text)
+        merged(GatewayConfig(code=args.code, partition=0, data_dir=Path("/nowhere")), text, bounded=False)
     except UsageError as error:
         raise UsageError(f"{args.file}: {error}") from error
     except ValueError as error:
