@@ -302,6 +302,7 @@ def test_driver_says_that_it_is_alive_while_it_waits_and_with_every_chunk_it_rea
     driver.beat = lambda: beats.append((folder / "done").is_dir())
     driver._round()
     assert beats.count(False) > 2 * (len(rows) >> 18), "its digest and its rows, a quarter of a megabyte at a time"
+    driver.close()
     beats.clear()
     with at_work(driver):
         soon(lambda: len(beats) > 2, "signs of life between two looks")
