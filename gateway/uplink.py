@@ -248,7 +248,9 @@ class _Link:
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self.alive = False
         if reason.is_failure:
-            self.trouble = self.trouble or f"connection lost: {reason}"
+            # MQTT 3.1.1 gives no reason. Of two machines with one client id each ends the other's session.
+            again = "if this repeats, another machine may be signed in as this gateway"
+            self.trouble = self.trouble or f"connection lost: ended by the broker or the network; {again}"
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
