@@ -19,6 +19,7 @@ __all__ = [
     "CLOCK_OFFSET",
     "CLOCK_STEPS",
     "DEVICE",
+    "KIND",
     "MEMORY",
     "METRICS",
     "PERIOD_S",
@@ -32,6 +33,9 @@ __all__ = [
 
 DEVICE: Final = "gateway"
 """Device code of the gateway itself; no other device behind it may have it."""
+
+KIND: Final = "gateway"
+"""Kind of that device in the register; nothing else is of this kind."""
 
 PERIOD_S: Final = 60.0
 """Seconds between two health readings of a channel, unless configured otherwise."""

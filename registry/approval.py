@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 
 from psycopg.rows import class_row
 
+from hanlu.core import gateway_health
 from hanlu.core.clock import Clock, from_ms
 from hanlu.core.errors import ConflictError, NotFoundError, UsageError
 from hanlu.core.limits import CODE_PATTERN
@@ -112,7 +113,7 @@ class WaitingChannel:
     @property
     def fits(self) -> bool:
         """Whether a device and channel of this name can be registered at all."""
-        return bool(re.fullmatch(CODE_PATTERN, self.device) and _METRIC.fullmatch(self.metric))
+        return _is_name(self.device, self.metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ class Approvals:
             UnfitError: a value does not fit, or is not there in the scope of `by`.
             NotFoundError: no such gateway in the scope of `by`.
         """
+        approvals = [_own(each) for each in approvals]
         devices = _devices(gateway, approvals)
         waiting = {each.name for each in self.waiting(by.scope, gateway)}
         zones = {each.code for each in self.zones(by.scope, "")}
@@ -271,6 +273,20 @@ class Approvals:
             return tuple(rows.execute(_QUERIES[query], values).fetchall())
 
 
+def _is_name(device: str, metric: str) -> bool:
+    """Tell whether a device and a metric may be called so; `gateway` is the gateway itself, whose metrics are known."""
+    if device == gateway_health.DEVICE:
+        return metric in {each.metric for each in gateway_health.METRICS}
+    return bool(re.fullmatch(CODE_PATTERN, device) and _METRIC.fullmatch(metric))
+
+
+def _own(approval: Approval) -> Approval:
+    """Return an approval; what a gateway reports on itself is of the gateway's kind and stands nowhere."""
+    if approval.name.partition("/")[0] != gateway_health.DEVICE:
+        return approval
+    return replace(approval, kind=gateway_health.KIND, zone=None)
+
+
 def _devices(gateway: str, approvals: Sequence[Approval]) -> list[Device]:
     """Return the devices the channels stand for, one each."""
     devices: dict[str, Device] = {}
@@ -285,7 +301,7 @@ def _devices(gateway: str, approvals: Sequence[Approval]) -> list[Device]:
 def _check(approval: Approval, waiting: Collection[str], zones: Collection[str], profiles: Collection[str]) -> None:
     device, _, metric = approval.name.partition("/")
     faults: tuple[tuple[Unfit, bool], ...] = (
-        ("name", not (re.fullmatch(CODE_PATTERN, device) and _METRIC.fullmatch(metric))),
+        ("name", not _is_name(device, metric)),
         ("gone", approval.name not in waiting),
         ("kind", not _KIND.fullmatch(approval.kind)),
         ("unit", len(approval.unit) > MAX_UNIT or not approval.unit.isprintable()),

@@ -164,7 +164,7 @@ class Editor:
 
     def put_gateway_health(self, gateway: str) -> list[Change]:
         """Write the channels in which a gateway reports on itself; it stands in no zone, and no limit applies."""
-        changes = [self.put_device(Device(gateway, gateway_health.DEVICE, "gateway"))]
+        changes = [self.put_device(Device(gateway, gateway_health.DEVICE, gateway_health.KIND))]
         changes += [
             self.put_channel(
                 Channel(gateway, gateway_health.DEVICE, each.metric, each.unit, gateway_health.PERIOD_S, None)
@@ -194,7 +194,16 @@ class Editor:
         return Change.NONE if row is None else Change.CHANGED
 
     def put_device(self, device: Device) -> Change:
-        """Write a device by gateway and code."""
+        """Write a device by gateway and code.
+
+        Raises:
+            ConflictError: it has the code under which every gateway reports on itself, and is another kind of thing.
+        """
+        if device.code == gateway_health.DEVICE and device.kind != gateway_health.KIND:
+            raise ConflictError(
+                f"no device behind {device.gateway} may be called {device.code!r}: under that code the gateway reports"
+                " on itself; give the device another code"
+            )
         keys = {
             "gateway_id": self._key("gateway_key_of", device.gateway, code=device.gateway)[0],
             "zone_id": None if device.zone is None else self._key("zone_key", device.zone, code=device.zone)[0],

@@ -375,6 +375,17 @@ def test_an_approval_that_does_not_fit_changes_nothing_and_says_so(site: Site, c
     assert channels(site, "gw-yanling") == before
 
 
+def test_what_an_old_gateway_says_of_itself_is_approved_as_the_gateways_own(site: Site):
+    site.enter("admin")
+    site.register.all("DELETE FROM registry.channel WHERE metric = 'uptime' RETURNING channel_id")
+    wait_for_approval(site.register, "gw-yanling", "gateway/uptime", "gateway/air_temperature", unit="s")
+    own = form("gateway/uptime") | {"unit:gateway/uptime": "s"}
+    assert decide(site, "gw-yanling", form("gateway/air_temperature")) == 422, "no sensor is called `gateway`"
+    assert decide(site, "gw-yanling", own) == 303
+    assert channels(site, "gw-yanling")["gateway/uptime"] == ("s", 30.0, None), "in no zone, whatever was chosen"
+    assert site.register.all("SELECT DISTINCT kind FROM registry.device WHERE code = 'gateway'") == [("gateway",)]
+
+
 @pytest.mark.parametrize("name", ["Bad Device/air", "x", "dev/", "/air", "dev/a/b", "dev/<script>"])
 def test_a_name_that_cannot_be_registered_is_shown_and_can_only_be_ignored(site: Site, name: str):
     site.enter("admin")

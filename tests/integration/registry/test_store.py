@@ -117,6 +117,16 @@ def test_a_thing_that_names_an_unknown_one_is_refused_and_nothing_is_written(reg
     assert everything(register) == before
 
 
+def test_no_device_is_called_as_the_gateway_itself(register: Register):
+    before = everything(register)
+    with pytest.raises(ConflictError, match="no device behind gw-yanling may be called 'gateway'"):  # noqa: SIM117
+        with register.registry.editing() as editor:
+            editor.put_device(Device("gw-yanling", gateway_health.DEVICE, "cold_room"))
+    with register.registry.editing() as editor:
+        assert set(editor.put_gateway_health("gw-yanling")) == {Change.NONE}
+    assert everything(register) == before
+
+
 def test_a_channel_keeps_its_unit(register: Register):
     channel = Channel("gw-yanling", "room-1", "air_temperature", "K", 5.0)
     with pytest.raises(ConflictError, match="Cel"), register.registry.editing() as editor:
