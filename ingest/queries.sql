@@ -608,6 +608,25 @@ ON CONFLICT (gateway_id, epoch) DO UPDATE SET
     messages = c.messages + excluded.messages, readings = c.readings + excluded.readings, at = excluded.at,
     done_by = excluded.done_by, reason = excluded.reason;
 
+-- name: gateway_id_of
+-- The number of a gateway.
+SELECT gateway_id FROM registry.gateway WHERE code = %(gateway)s;
+
+-- name: missing_of_gateway
+-- The spools of a gateway of which something is missing: since when, how many messages, and how many readings these hold
+-- by the gateway's own count; its newest spool is the one that began last.
+SELECT
+    e.epoch, sum(g.to_seq - g.from_seq + 1)::bigint AS messages,
+    (e.produced - e.stored - e.duplicate - e.lost - e.dead) AS readings,
+    (extract(epoch FROM min(g.since)) * 1000)::bigint AS since_ms,
+    (extract(epoch FROM e.last_at) * 1000)::bigint AS last_ms
+FROM registry.gateway AS w
+JOIN telemetry.gateway_epoch AS e USING (gateway_id)
+JOIN telemetry.gap AS g USING (gateway_id, epoch)
+WHERE w.code = %(gateway)s
+GROUP BY e.gateway_id, e.epoch
+ORDER BY min(g.since), e.epoch;
+
 -- name: lost_of_epoch
 -- What the account of a spool counts as lost, locked until the transaction ends; no row without an account.
 SELECT lost FROM telemetry.gateway_epoch WHERE gateway_id = %(gateway_id)s AND epoch = %(epoch)s FOR UPDATE;

@@ -38,6 +38,7 @@ ACTIONS: Final = {
     "registry.gateway.renew": "a gateway renewed its key or its broker password",
     "registry.gateway.password": "gave a gateway a new broker password",
     "registry.gateway.revoke": "stopped taking anything from a gateway",
+    "registry.gateway.lost": "declared lost what was missing of a gateway",
     "registry.channel.approve": "approved a channel that waited",
     "registry.channel.ignore": "put a waiting channel on the ignored list",
     "registry.channel.restore": "took a channel off the ignored list",

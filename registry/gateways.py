@@ -237,6 +237,17 @@ class Gateways:
             self._note(connection, by, "registry.gateway.revoke", code, {})
             self._door.expel(code)
 
+    def note_lost(self, code: str, reason: str, readings: int) -> None:
+        """Write into the audit that somebody at the machine declared lost what was missing of a gateway.
+
+        Args:
+            code: of the gateway.
+            reason: why it will not come.
+            readings: how many that is.
+        """
+        with translated(), self._pool.connection() as connection:
+            self._note(connection, None, "registry.gateway.lost", code, {"reason": reason, "readings": readings})
+
     def new_password(self, by: Person | None, code: str) -> str:
         """Give a gateway a new broker password, for who sets it in the gateway's file by hand; the old one ends now.
 

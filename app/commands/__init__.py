@@ -1,6 +1,6 @@
 """The sub-commands of `hanlu`: one file each, found by name.
 
-`trace_verify.py` is `hanlu trace verify`. A file offers
+`trace_verify.py` is `hanlu trace verify`, `gateways_declare__lost.py` is `hanlu gateways declare-lost`. A file offers
 
     configure(parser: argparse.ArgumentParser) -> None      its own flags
     run(args: argparse.Namespace, settings: Settings) -> int   0 done, 1 a check failed, 2 wrong use
@@ -45,5 +45,5 @@ def find_commands() -> list[CommandFile]:
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         summary = doc.partition("\n")[0].rstrip(".")
-        found.append(CommandFile(tuple(path.stem.split("_")), summary, path.stem))
+        found.append(CommandFile(tuple(path.stem.replace("__", "-").split("_")), summary, path.stem))
     return found
