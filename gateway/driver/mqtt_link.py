@@ -167,24 +167,33 @@ class Link:
         client.on_publish = self._on_publish
         return client
 
-    def turn(self, timeout_s: float, *, reading: bool) -> None:
-        """Move bytes both ways, sleeping up to `timeout_s` where there are none."""
+    def turn(self, timeout_s: float, *, has_room: Callable[[], bool]) -> None:
+        """Move bytes both ways, sleeping up to `timeout_s` where there are none.
+
+        Args:
+            timeout_s: seconds.
+            has_room: asked before each packet is read; False leaves the rest in the socket.
+        """
         client = self._client
         if client is None or self._socket is None or client.socket() is not self._socket:
             self.alive = False
             return
         wanted = selectors.EVENT_WRITE if client.want_write() else 0
-        if reading:
+        if has_room():
             wanted |= selectors.EVENT_READ
+        # What was left for want of room may lie in TLS's own memory, of which no selector tells.
+        readable = bool(wanted & selectors.EVENT_READ) and _decrypted(self._socket)
         self._watch(self._socket, wanted)
-        for key, events in self._selector.select(timeout_s):
+        for key, events in self._selector.select(0.0 if readable else timeout_s):
             if key.fileobj is self._wake:
                 self._wake.recv(4096)
                 continue
             if events & selectors.EVENT_WRITE:
                 client.loop_write()
-            if events & selectors.EVENT_READ and reading:
-                self._read(client)
+            if events & selectors.EVENT_READ:
+                readable = True
+        if readable:
+            self._read(client, has_room)
         client.loop_misc()
         if not self.subscribed and time.monotonic() - self._opened > client.connect_timeout + TICK_S:
             self.trouble, self.alive = self.trouble or "the broker does not answer", False
@@ -201,13 +210,13 @@ class Link:
             self._selector.register(sock, wanted)
         self._watched = wanted
 
-    def _read(self, client: mqtt.Client) -> None:
+    def _read(self, client: mqtt.Client, has_room: Callable[[], bool]) -> None:
         """Read what is there, so that one offer serves it all; no more than a batch's worth."""
         now = time.monotonic()
         if now - self._last > _QUIET_S or now - self._opened > _CATCH_UP_S:
             self._catching_up = False
         for _ in range(_PACKETS):
-            if client.loop_read() is not MQTTErrorCode.MQTT_ERR_SUCCESS or not self._readable(client):
+            if client.loop_read() is not MQTTErrorCode.MQTT_ERR_SUCCESS or not (has_room() and self._readable(client)):
                 break
         self._last = time.monotonic()
 
@@ -215,8 +224,7 @@ class Link:
         sock = client.socket()
         if sock is None or sock is not self._socket:
             return False
-        pending = getattr(sock, "pending", None)  # TLS holds decrypted bytes no selector will tell of
-        if pending and pending():
+        if _decrypted(sock):
             return True
         return any(key.fileobj is sock and events & selectors.EVENT_READ for key, events in self._selector.select(0))
 
@@ -243,7 +251,7 @@ class Link:
         """
         end = time.monotonic() + _FAREWELL_S
         while self.alive and self._in_flight and (left := end - time.monotonic()) > 0:
-            self.turn(left, reading=True)
+            self.turn(left, has_room=lambda: True)
         if self._client is None or not self.alive:
             return
         self._client.disconnect()
@@ -288,6 +296,12 @@ class Link:
                 self, topic, bytes(message.payload), now_ms, message.mid, message.qos, message.retain, self._catching_up
             )
         )
+
+
+def _decrypted(sock: mqtt.SocketLike) -> bool:
+    """Tell whether TLS holds bytes ready to be read."""
+    pending = getattr(sock, "pending", None)
+    return bool(pending and pending())
 
 
 class _TlsSocket(ssl.SSLSocket):

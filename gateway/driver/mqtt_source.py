@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 _STEADY_S: Final = 10.0
 """A connection that held this long was a good one: the next reconnection waits little again."""
 _INBOX_BYTES: Final = 4 * 1024 * 1024
-"""Payload and overhead of messages waiting here at most; then the socket is left unread."""
+"""Payload and overhead of messages waiting here at most, understood or not; then the socket is left unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,11 @@ class MqttSource:
         return f"mqtt://{self._broker.host}:{self._broker.port} {' '.join(self._filters)}"
 
     @property
+    def waiting_bytes(self) -> int:
+        """Return the memory that messages take which have come and not ended, bytes, about."""
+        return self._held
+
+    @property
     def channels(self) -> tuple[BirthChannel, ...]:
         """Return the channels the configuration names."""
         return self._channels
@@ -166,7 +171,7 @@ class MqttSource:
             while not self._stop.is_set() and link.alive:
                 self.beat()
                 self._work(link)
-                link.turn(self._pause(), reading=self._held < _INBOX_BYTES)
+                link.turn(self._pause(), has_room=self._has_room)
             if self._stop.is_set() and link.alive:
                 self._leave(link)
         except PROTOCOL_ERRORS as error:
@@ -197,8 +202,12 @@ class MqttSource:
         """Drop what the broker will deliver again."""
         if self._keep_session:
             self._inbox = deque(each for each in self._inbox if each.qos == 0)
-            self._held = sum(each.size for each in self._inbox)
             self._offering.keep(lambda taken: taken.delivery is None or taken.delivery.qos == 0)
+            taken = (each.delivery for each in self._offering.messages)
+            self._held = sum(each.size for each in (*self._inbox, *taken) if each is not None)
+
+    def _has_room(self) -> bool:
+        return self._held < _INBOX_BYTES
 
     def _pause(self) -> float:
         if self._offering:
@@ -211,6 +220,7 @@ class MqttSource:
         while ended := self._offering.offer():
             for taken in ended:
                 if taken.delivery is not None:
+                    self._held -= taken.delivery.size
                     taken.delivery.link.acknowledge(taken.delivery)
             if link is not None:
                 link.publish(answer for taken in ended for answer in taken.answers)
@@ -221,7 +231,6 @@ class MqttSource:
         readings = self._offering.readings if self._inbox else 0
         while self._inbox and readings < BATCH_READINGS:
             delivery = self._inbox.popleft()
-            self._held -= delivery.size
             self.counts["messages"] += 1
             handled = self._handled(delivery)
             readings += len(handled.batch.readings)

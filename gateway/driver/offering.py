@@ -67,6 +67,11 @@ class Offering(Generic[T]):
         return sum(len(each.batch.readings) for each in self._waiting)
 
     @property
+    def messages(self) -> list[T]:
+        """Return the messages that wait, the oldest first."""
+        return [each.message for each in self._waiting]
+
+    @property
     def pause_s(self) -> float:
         """Return the seconds after which offering makes sense again; 0: now."""
         return max(0.0, self._retry_at - time.monotonic())

@@ -105,6 +105,23 @@ def test_disk_that_recovers_gets_the_batch_again(device_broker: DeviceBroker) ->
     assert values(intake) == [7.0, 8.0], "acknowledged, so not delivered again"
 
 
+def test_memory_is_bounded_while_the_disk_refuses_also_of_what_nobody_can_read(device_broker: DeviceBroker) -> None:
+    """At QoS 0 no broker waits for an acknowledgement; messages without readings fill no batch."""
+    intake, count, body = FakeIntake(), 60, b"x" * 200_000
+    intake.failures = 1_000
+    driver = source(device_broker.port, intake)
+    with running_driver(driver), device_broker.peer() as device:
+        wait_until(lambda: driver.ready, "subscribed")
+        for number in range(count):
+            device.publish("dev/1/up", b"%02d" % number + body, qos=0)
+        wait_until(lambda: driver.counts["not_written"] >= 5, "the disk refuses")
+        assert 4_000_000 < driver.waiting_bytes < 4_500_000
+        intake.failures = 0
+        wait_until(lambda: len(intake.undecodable) == count, "all of it after all", 20)
+        assert [int(bad.body[:2]) for bad in intake.undecodable] == list(range(count))
+        wait_until(lambda: driver.waiting_bytes == 0, "nothing waits")
+
+
 def test_refused_batch_is_over(device_broker: DeviceBroker) -> None:
     intake = FakeIntake()
     intake.full = True
