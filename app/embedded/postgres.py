@@ -194,6 +194,8 @@ class EmbeddedPostgres:
                 "--encoding=UTF8",
                 # One collation on every machine; Chinese text sorts by code point, pages that need pinyin order do it.
                 "--locale=C",
+                # A new segment is filled with zeros while commits wait: 50 ms for the usual 16 MB, 17 ms for 4.
+                "--wal-segsize=4",
                 "--no-instructions",
                 *durability,
             ],
