@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from hanlu.ingest.figures import COMMIT_SECONDS
 from hanlu.ingest.message import Outcome
 from hanlu.ingest.writer import Committed, Writer
 
@@ -98,7 +99,8 @@ class Committer:
                     return
                 outcomes = self._outcomes
             try:
-                answer: list[Committed] | BaseException = self._writer.commit(outcomes)
+                with COMMIT_SECONDS.time():
+                    answer: list[Committed] | BaseException = self._writer.commit(outcomes)
             except BaseException as fault:  # noqa: BLE001 - handed to the caller's thread
                 answer = fault
             with self._changed:

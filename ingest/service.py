@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ from hanlu.ingest.committer import Committer
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
 from hanlu.ingest.directory import Directory
+from hanlu.ingest.figures import BATCH_MESSAGES, BATCH_READINGS, HELD_SECONDS, MESSAGES, RETRIES
 from hanlu.ingest.keeper import keeping
 from hanlu.ingest.lease import Leases, sessions_of
 from hanlu.ingest.message import Accepted, Delivery, Outcome
@@ -98,6 +99,14 @@ class _Batch:
         self.bytes += len(delivery.payload)
         if isinstance(outcome, Accepted):
             self.readings += len(outcome.values)
+
+    def count(self, now_ms: int) -> None:
+        """Add it, committed, to the figures."""
+        for kind, messages in Counter(map(type, self.outcomes)).items():
+            MESSAGES.labels(kind.__name__.lower()).inc(messages)
+        BATCH_MESSAGES.observe(len(self.outcomes))
+        BATCH_READINGS.observe(self.readings)
+        HELD_SECONDS.observe(max(now_ms - self.deliveries[0].received_ms, 0) / 1000)
 
 
 class Ingest:
@@ -220,8 +229,14 @@ class Ingest:
         """Receipt and acknowledge the batch whose commit has ended; one that failed stays to be committed again."""
         if not self._committer.answered or self._committing is None:
             return
-        for committed in self._committer.finish():
+        try:
+            finished = self._committer.finish()
+        except TransientError:
+            RETRIES.inc()
+            raise
+        for committed in finished:
             self._owed[committed.topic.gateway, committed.epoch] = committed
+        self._committing.count(self._clock.now_ms())
         self._retry_s = self._config.retry_min_s
         self._receipt()
         self._subscriber.acknowledge(self._committing.deliveries)

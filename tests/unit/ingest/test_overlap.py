@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from fix_edge import NOON_MS, Edge, temperature
+from prometheus_client import REGISTRY
 
 from hanlu.core.clock import SystemClock
 from hanlu.core.errors import TransientError
@@ -165,6 +166,31 @@ def test_failed_batch_comes_again_before_the_next_and_is_acknowledged_once(scene
     assert list(scene.hand.begun) == [[1], [1], [1], [2, 3, 4, 5]]
     told = [each for each in scene.log if each[0] != "receipt"]
     assert told == [("commit", [1]), ("acknowledge", [1]), ("commit", [2, 3, 4, 5]), ("acknowledge", [2, 3, 4, 5])]
+
+
+def test_figures_count_each_batch_once_and_each_try(scene: Scene) -> None:
+    def figures() -> dict[str, float]:
+        return {
+            name: REGISTRY.get_sample_value(f"hanlu_ingest_{name}", labels) or 0.0
+            for name, labels in (
+                ("messages_total", {"outcome": "accepted"}),
+                ("batch_messages_sum", {}),
+                ("batch_readings_count", {}),
+                ("held_seconds_count", {}),
+                ("commit_seconds_count", {}),
+                ("retries_total", {}),
+            )
+        }
+
+    before = figures()
+    scene.hand.failures = 1
+    scene.deliver(1)
+    scene.let_through(2)
+    scene.until(lambda: any(what == "acknowledge" for what, _ in scene.log))
+    assert {name: value - before[name] for name, value in figures().items()} == {
+        "messages_total": 1, "batch_messages_sum": 1, "batch_readings_count": 1, "held_seconds_count": 1,
+        "commit_seconds_count": 2, "retries_total": 1,
+    }  # fmt: skip
 
 
 def test_stop_commits_and_acknowledges_what_was_taken(scene: Scene) -> None:
