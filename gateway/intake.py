@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hanlu.core.errors import TransientError
+from hanlu.core.errors import FatalError, TransientError
 from hanlu.core.wire.documents import Undecoded
 from hanlu.core.wire.envelope import ContentType
 from hanlu.gateway.clocks import GatewayClock
@@ -57,6 +57,10 @@ class _Taking:
     answers: list[Answered] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    def told(self, key: bytes) -> bool | None:
+        """Return what was told of a batch earlier in this transaction; None: nothing."""
+        return next((each.kept for each in self.answers if each.key == key), None)
 
 
 class SpoolIntake:
@@ -152,7 +156,22 @@ class SpoolIntake:
         return items_of
 
     def _lead(self, together: list[_Offer]) -> None:
-        error: BaseException | None = None
+        error = self._failure(together)
+        if error is not None and len(together) > 1 and not isinstance(error, TransientError | FatalError):
+            # What one of them brought can be no message: a driver's fault, and not to be the others' as well.
+            for offer in together:
+                offer.error = self._failure([offer])
+        else:
+            for offer in together:
+                offer.error = _own_copy(error)
+        with self._turn:
+            self._leading = False
+            for offer in together:
+                offer.done = True
+            self._turn.notify_all()
+
+    def _failure(self, together: list[_Offer]) -> BaseException | None:
+        """Commit for all in `together` and return why it failed; each of them is to raise it."""
         try:
             try:
                 self._commit(together)
@@ -160,14 +179,12 @@ class SpoolIntake:
                 # A disk that has just turned out full has now given up its reserve: at least count what is lost.
                 if self._spool.stage < Stage.FULL:
                     raise
+                self.admission.forget()
                 self._commit(together)
-        except BaseException as failure:  # noqa: BLE001 - each who offered raises it
-            error = failure
-        with self._turn:
-            self._leading = False
-            for offer in together:
-                offer.done, offer.error = True, _own_copy(error)
-            self._turn.notify_all()
+        except BaseException as failure:  # noqa: BLE001 - handed to those who offered
+            self.admission.forget()
+            return failure
+        return None
 
     def _commit(self, together: list[_Offer]) -> None:
         taking = _Taking()
@@ -177,11 +194,7 @@ class SpoolIntake:
         items = self.packing.items(taking.kept)
         items.extend(_undecoded(each, now_ms) for batch in taking.kept for each in batch.undecodable)
         if items or taking.drops or taking.held:
-            try:
-                self._spool.append(items, drops=taking.drops, answers=taking.answers, held=taking.held)
-            except BaseException:
-                self.admission.forget()
-                raise
+            self._spool.append(items, drops=taking.drops, answers=taking.answers, held=taking.held)
             self.admission.settle()
             self.counts += taking.counts
             self.counts["commits"] += 1
@@ -197,6 +210,8 @@ class SpoolIntake:
             return Verdict.KEPT
         key = _key(batch)
         answered = self._spool.answered(key)
+        if answered is None:
+            answered = taking.told(key)
         if answered is not None:
             return Verdict.KEPT if answered else Verdict.REFUSED
         drops_before = len(taking.drops)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import threading
 from pathlib import Path
 
@@ -125,6 +126,39 @@ def test_disk_that_refuses_is_told_to_each_thread_and_the_next_offer_is_kept(ben
     assert bench.readings() == [reading(1)]
 
 
+def test_batch_no_message_can_be_made_of_fails_alone(bench, monkeypatch):
+    append, flushing, go_on = bench.spool.append, threading.Event(), threading.Event()
+
+    def slow(*args: object, **more: object):
+        flushing.set()
+        assert go_on.wait(10)
+        return append(*args, **more)
+
+    monkeypatch.setattr(bench.spool, "append", slow)
+    outcomes: dict[int, object] = {}
+
+    def offer(number: int) -> None:
+        value = math.nan if number == 2 else -18.0
+        try:
+            outcomes[number] = bench.intake.offer(Batch((reading(number)._replace(value=value),)))
+        except ValueError as error:
+            outcomes[number] = str(error)
+
+    threads = [threading.Thread(target=offer, args=(number,)) for number in range(4)]
+    threads[0].start()
+    assert flushing.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while len(bench.intake._waiting) < 3:
+        pass
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert [outcomes[number] for number in (0, 1, 3)] == [Verdict.KEPT] * 3
+    assert "not JSON compliant" in str(outcomes[2])
+    assert {each.observed_ms for each in bench.readings()} == {reading(number).observed_ms for number in (0, 1, 3)}
+
+
 def test_many_threads_lose_nothing_and_share_flushes(bench):
     def offer(room: int) -> None:
         for step in range(50):
@@ -204,6 +238,14 @@ def test_refused_batch_offered_again_is_answered_the_same_and_counted_once(small
     assert small.intake.offer(batch) is Verdict.KEPT
     assert small.intake.offer(only) is Verdict.REFUSED
     assert (small.spool.stats().refused, small.spool.head) == (counted, head) == (6, 2)
+
+
+def test_refused_batch_offered_twice_at_once_is_counted_once(small):
+    fill(small, 1.01)
+    before = small.spool.stats().refused
+    batch = Batch((reading(-1, "room-1/new"), reading(-2, "room-1/new")))
+    assert small.intake.offer_all([batch, batch]) == [Verdict.REFUSED] * 2
+    assert small.spool.stats().refused == before + 2
 
 
 def test_events_and_losses_have_the_reserve_and_then_are_refused_and_counted(small):
