@@ -48,7 +48,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class GatewayQuality:
-    """One gateway's row of `console_quality`; counts are those of the last day."""
+    """One gateway's row of `console_quality`; counts are those of the last day.
+
+    `throttled_ms` is when last in that day it sent more than it may, and was left to send it again.
+    """
 
     code: str
     site: str
@@ -73,6 +76,7 @@ class GatewayQuality:
     late_most_s: float | None
     gap_messages: int
     gap_since_ms: int | None
+    throttled_ms: int | None
     clock_offset_s: float | None
     spool_used: float | None
     battery: float | None
@@ -110,11 +114,12 @@ class GatewayQuality:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """Return what deserves a look, by name: gap, lost, dead, clock, spool, battery, radio."""
+        """Return what deserves a look, by name: gap, lost, dead, throttled, clock, spool, battery, radio."""
         found = {
             "gap": self.gap_messages > 0,
             "lost": self.lost > 0,
             "dead": self.dead > 0,
+            "throttled": self.throttled_ms is not None,
             "clock": self.clock_offset_s is not None and abs(self.clock_offset_s) > CLOCK_ERROR_S,
             "spool": self.spool_used is not None and self.spool_used >= SPOOL_NEARLY_FULL,
             "battery": self.battery is not None and self.battery < BATTERY_LOW,

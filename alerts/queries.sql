@@ -522,12 +522,14 @@ SELECT
     coalesce(h.late_5min, 0)::bigint AS late_5min, h.late_most_s,
     coalesce(holes.messages, 0)::bigint AS gap_messages,
     (extract(epoch FROM holes.since) * 1000)::bigint AS gap_since_ms,
+    (extract(epoch FROM t.last_at) * 1000)::bigint AS throttled_ms,
     own.clock_offset_s, own.spool_used, own.battery, own.battery_device, own.rssi, own.rssi_device
 FROM registry.gateway AS g
 JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
 LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
+LEFT JOIN (SELECT gateway_id, last_at FROM telemetry.throttled_v WHERE last_at >= %(day_from)s) AS t USING (gateway_id)
 LEFT JOIN LATERAL (
     SELECT
         sum(bit_count(q.minutes_heard::bit(64))) FILTER (WHERE q.hour_at >= %(day_from)s) AS day_heard,

@@ -52,6 +52,8 @@ class DatabaseFigures(Collector):
         up = GaugeMetricFamily("hanlu_up", "Whether this part of the database answered.", labels=["part"])
         for part, room, query, families in (
             ("telemetry", "alerts", "metrics_gateways", _gateway_families),
+            ("dead_letters", "alerts", "metrics_letters", _letter_families),
+            ("rollup", "alerts", "metrics_rollup", _rollup_families),
             ("alarms", "alerts", "metrics_alarms", _alarm_families),
             ("trace", "trace", "metrics_trace", _trace_families),
         ):
@@ -117,6 +119,10 @@ def _gateway_families(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
         "hanlu_gateway_readings", "Readings by fate: produced = stored + duplicate + lost + dead + outstanding.",
         labels=["gateway", "fate"],
     )  # fmt: skip
+    throttled = CounterMetricFamily(
+        "hanlu_gateway_throttled_messages", "Signed messages left out because the gateway sent more than it may.",
+        labels=["gateway"],
+    )  # fmt: skip
     gauges = {
         "outstanding": GaugeMetricFamily(
             "hanlu_gateway_outstanding_readings", "Readings produced and not yet accounted for.", labels=["gateway"]
@@ -134,11 +140,33 @@ def _gateway_families(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
     for row in rows:
         for fate in _FATES:
             readings.add_metric([row["code"], fate], row[fate])
+        throttled.add_metric([row["code"]], row["throttled"])
         for name, gauge in gauges.items():
             if row[name] is not None:
                 gauge.add_metric([row["code"]], float(row[name]))
     yield readings
+    yield throttled
     yield from gauges.values()
+
+
+def _letter_families(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    letters = GaugeMetricFamily(
+        "hanlu_dead_letters", "Messages in dead letters that are open; no gateway: of a name that none has.",
+        labels=["gateway", "reason"],
+    )  # fmt: skip
+    for row in rows:
+        letters.add_metric([row["gateway"], row["reason"]], row["messages"])
+    yield letters
+
+
+def _rollup_families(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    for row in rows:
+        yield GaugeMetricFamily(
+            "hanlu_rollup_due_hours", "Hours of channels due to be rolled up, at most 100,000.", value=row["due_hours"]
+        )
+        yield GaugeMetricFamily(
+            "hanlu_rollup_lag_seconds", "For how long the oldest of them is due.", value=row["lag_s"]
+        )
 
 
 def _alarm_families(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:

@@ -65,13 +65,29 @@ SELECT
     coalesce(a.produced, 0)::bigint AS produced, coalesce(a.stored, 0)::bigint AS stored,
     coalesce(a.duplicate, 0)::bigint AS duplicate, coalesce(a.lost, 0)::bigint AS lost,
     coalesce(a.dead, 0)::bigint AS dead, coalesce(a.outstanding, 0)::bigint AS outstanding,
-    coalesce(a.redelivered, 0)::bigint AS redelivered,
+    coalesce(a.redelivered, 0)::bigint AS redelivered, coalesce(t.messages, 0)::bigint AS throttled,
     coalesce((SELECT sum(to_seq - from_seq + 1) FROM telemetry.gap_v AS h WHERE h.gateway_id = g.gateway_id), 0)::bigint
         AS missing
 FROM registry.gateway AS g
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
 LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
+LEFT JOIN telemetry.throttled_v AS t USING (gateway_id)
 ORDER BY g.code;
+
+-- name: metrics_letters
+-- Dead letters that are neither replayed nor closed, repetitions included, by gateway and reason; names that no gateway
+-- has are put together under none, for whoever invents names must not make series.
+SELECT coalesce(g.code, '') AS gateway, d.reason, sum(d.open_messages)::bigint AS messages
+FROM telemetry.dead_letter_count_v AS d
+LEFT JOIN registry.gateway AS g ON g.code = d.gateway
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+-- name: metrics_rollup
+-- Hours of channels that are due to be rolled up, counted to a hundred thousand, and for how many seconds the oldest is.
+SELECT
+    (SELECT count(*) FROM (SELECT FROM telemetry.hour_due WHERE due_at <= now() LIMIT 100000) AS d) AS due_hours,
+    greatest(coalesce(extract(epoch FROM now() - (SELECT min(due_at) FROM telemetry.hour_due)), 0), 0)::float8 AS lag_s;
 
 -- name: metrics_alarms
 -- How many alarms are in which state, and the age in seconds of the oldest arrival not yet judged (0: none).

@@ -1580,12 +1580,23 @@ COMMENT ON COLUMN telemetry.loss.source IS 'Names what was lost, so that the sam
 CREATE VIEW telemetry.loss_by_reason AS
  SELECT gateway_id,
     reason,
-    sum(reading_count) AS reading_count,
-    max(to_at) AS newest_at
-   FROM telemetry.loss
+    (sum(reading_count))::bigint AS reading_count,
+    max(newest_at) AS newest_at
+   FROM ( SELECT loss.gateway_id,
+            loss.reason,
+            (loss.reading_count)::bigint AS reading_count,
+            loss.to_at AS newest_at
+           FROM telemetry.loss
+        UNION ALL
+         SELECT epoch_closed.gateway_id,
+            epoch_closed.reason,
+            epoch_closed.readings,
+            epoch_closed.at
+           FROM telemetry.epoch_closed
+          WHERE (epoch_closed.readings > 0)) l
   GROUP BY gateway_id, reason;
 
-COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
+COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings declared lost, by gateways or by the platform where nothing more will come, summed by the reason, for the console.';
 
 ALTER TABLE telemetry.loss ALTER COLUMN loss_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME telemetry.loss_loss_id_seq
@@ -1677,6 +1688,26 @@ ALTER TABLE telemetry.retention_run ALTER COLUMN run_id ADD GENERATED ALWAYS AS 
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE telemetry.throttled (
+    gateway_id bigint NOT NULL,
+    messages bigint NOT NULL,
+    since timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    CONSTRAINT throttled_messages_check CHECK ((messages > 0))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE telemetry.throttled IS 'Signed messages left out because their gateway sent more than it may: it keeps them and sends them again. Counted since the first one.';
+
+CREATE VIEW telemetry.throttled_v AS
+ SELECT gateway_id,
+    messages,
+    since,
+    last_at
+   FROM telemetry.throttled;
+
+COMMENT ON VIEW telemetry.throttled_v IS 'How many signed messages the throttle left out, since when, and when last, for console and metrics.';
 
 CREATE TABLE telemetry.unapproved (
     gateway_id bigint NOT NULL,
@@ -2329,6 +2360,9 @@ ALTER TABLE ONLY telemetry.retention_rule
 ALTER TABLE ONLY telemetry.retention_run
     ADD CONSTRAINT retention_run_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY telemetry.throttled
+    ADD CONSTRAINT throttled_pkey PRIMARY KEY (gateway_id);
+
 ALTER TABLE ONLY telemetry.unapproved
     ADD CONSTRAINT unapproved_pkey PRIMARY KEY (gateway_id, name);
 
@@ -2870,6 +2904,13 @@ GRANT SELECT,INSERT ON TABLE telemetry.replay TO hanlu_ingest;
 GRANT SELECT ON TABLE telemetry.retention_rule TO hanlu_ingest;
 
 GRANT SELECT ON TABLE telemetry.retention_run TO hanlu_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.throttled TO hanlu_ingest;
+
+GRANT SELECT ON TABLE telemetry.throttled_v TO hanlu_ingest;
+GRANT SELECT ON TABLE telemetry.throttled_v TO hanlu_alerts;
+GRANT SELECT ON TABLE telemetry.throttled_v TO hanlu_trace;
+GRANT SELECT ON TABLE telemetry.throttled_v TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE telemetry.unapproved TO hanlu_ingest;
 

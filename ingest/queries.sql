@@ -230,6 +230,19 @@ SET
     replay = CASE WHEN excluded.birth IS NULL THEN l.replay ELSE excluded.replay END,
     birth = coalesce(excluded.birth, l.birth);
 
+-- name: count_left
+-- Messages left out by the throttle, by gateway; codes that are no gateway's are passed over.
+INSERT INTO telemetry.throttled AS t (gateway_id, messages, since, last_at)
+SELECT
+    g.gateway_id, n.messages, 'epoch'::timestamptz + n.first_ms * INTERVAL '1 millisecond',
+    'epoch'::timestamptz + n.last_ms * INTERVAL '1 millisecond'
+FROM unnest(%(gateways)s::text[], %(messages)s::bigint[], %(first_ms)s::bigint[], %(last_ms)s::bigint[])
+    AS n (code, messages, first_ms, last_ms)
+JOIN registry.gateway AS g USING (code)
+ORDER BY g.gateway_id
+ON CONFLICT (gateway_id) DO UPDATE
+SET messages = t.messages + excluded.messages, last_at = greatest(t.last_at, excluded.last_at);
+
 -- name: announce
 -- Wake whoever follows the arrivals; they poll as well, so a lost call delays and loses nothing.
 SELECT pg_notify('hanlu_arrival', '');

@@ -39,6 +39,7 @@ from hanlu.ingest.binary import register
 from hanlu.ingest.chain import Link, Links, judge, neighbours, without_number
 from hanlu.ingest.dead_letters import keep_dead_letters, keep_losses, repeated_losses
 from hanlu.ingest.ledger import Tally, add_links, lock_accounts, read_digests, settle_accounts
+from hanlu.ingest.left_out import count_left
 from hanlu.ingest.message import Accepted, Dead, Outcome, Refused, Spool
 from hanlu.ingest.store import store_readings
 
@@ -182,6 +183,7 @@ class Writer:
         keep_dead_letters(connection, queries, settled, arrival_ids, refused)
         keep_losses(connection, queries, settled, arrival_ids)
         keep_latest(connection, queries, settled)
+        count_left(connection, queries, outcomes)
         if self.hears:
             keep_links(connection, queries, outcomes)
         # Every spool in the batch, a fork's too: its receipt tells the gateway that its numbers are taken.

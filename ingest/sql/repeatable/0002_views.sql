@@ -66,10 +66,15 @@ FROM telemetry.dead_letter;
 COMMENT ON VIEW telemetry.dead_letter_v IS 'Dead letters without their bytes, for the console.';
 
 CREATE OR REPLACE VIEW telemetry.loss_by_reason AS
-SELECT gateway_id, reason, sum(reading_count)::bigint AS reading_count, max(to_at) AS newest_at
-FROM telemetry.loss
+SELECT gateway_id, reason, sum(reading_count)::bigint AS reading_count, max(newest_at) AS newest_at
+FROM (
+    SELECT gateway_id, reason, reading_count::bigint AS reading_count, to_at AS newest_at FROM telemetry.loss
+    UNION ALL
+    SELECT gateway_id, reason, readings, at FROM telemetry.epoch_closed WHERE readings > 0
+) AS l
 GROUP BY gateway_id, reason;
-COMMENT ON VIEW telemetry.loss_by_reason IS 'Readings gateways declared lost, summed by the reason they gave, for the console.';
+COMMENT ON VIEW telemetry.loss_by_reason IS
+'Readings declared lost, by gateways or by the platform where nothing more will come, summed by the reason, for the console.';
 
 CREATE OR REPLACE VIEW telemetry.gateway_hour_v AS
 SELECT
@@ -77,6 +82,10 @@ SELECT
     late_1s, late_5s, late_30s, late_5min, late_most_s
 FROM telemetry.gateway_hour;
 COMMENT ON VIEW telemetry.gateway_hour_v IS 'How well gateways were heard, by hour of reception, for the data-quality page.';
+
+CREATE OR REPLACE VIEW telemetry.throttled_v AS
+SELECT gateway_id, messages, since, last_at FROM telemetry.throttled;
+COMMENT ON VIEW telemetry.throttled_v IS 'How many signed messages the throttle left out, since when, and when last, for console and metrics.';
 
 CREATE OR REPLACE VIEW telemetry.follower_v AS
 SELECT n.name, coalesce(f.txid, '0') AS txid, coalesce(f.arrival_id, 0) AS arrival_id
@@ -92,9 +101,10 @@ REVOKE INSERT, UPDATE, DELETE ON telemetry.arrival_gone FROM hanlu_ingest;
 -- A view is written with its owner's rights: through one, what is taken away above would be possible after all.
 REVOKE INSERT, UPDATE, DELETE ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
-telemetry.loss_by_reason, telemetry.gateway_hour_v, telemetry.follower_v
+telemetry.loss_by_reason, telemetry.gateway_hour_v, telemetry.follower_v,
+telemetry.throttled_v
 FROM hanlu_ingest;
 GRANT SELECT ON telemetry.reading_v, telemetry.latest_v, telemetry.arrival_feed, telemetry.event_feed,
 telemetry.feed_horizon, telemetry.gateway_account, telemetry.gap_v, telemetry.gateway_link_v, telemetry.dead_letter_v,
-telemetry.loss_by_reason, telemetry.gateway_hour_v
+telemetry.loss_by_reason, telemetry.gateway_hour_v, telemetry.throttled_v
 TO hanlu_alerts, hanlu_trace, hanlu_registry;

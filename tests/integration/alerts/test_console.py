@@ -318,6 +318,30 @@ def test_quality_page_shows_uptime_lateness_and_what_is_missing(warm: County, cl
     assert ">5 s<" in row[0]
     assert "72 / 0" in row[0]  # 24 hours with three lost readings each
     assert "check" in row[0]
+    assert "throttled" not in row[0]
+
+
+def test_gateway_that_was_throttled_in_the_last_day_is_marked(warm: County, client: TestClient) -> None:
+    warm.query(
+        "INSERT INTO telemetry.throttled SELECT gateway_id, 5, now() - INTERVAL '2 days', now() - CASE code"
+        " WHEN 'gw-yanling' THEN INTERVAL '3 hours' ELSE INTERVAL '30 hours' END FROM registry.gateway"
+    )
+    page = text(client, "/console/quality?lang=en")
+    row = re.search(r"<b>gw-yanling</b>.*?</tr>", page, re.DOTALL)
+    assert row is not None
+    assert "throttled" in row[0]
+    assert page.count('badge--warn">throttled<') == 1
+
+
+def test_what_the_platform_declared_lost_is_listed_with_its_reason(warm: County, client: TestClient) -> None:
+    warm.query(
+        "INSERT INTO telemetry.epoch_closed"
+        " SELECT gateway_id, decode('00', 'hex'), now(), 'li', 'gateway_destroyed', 3, 4321"
+        " FROM registry.gateway WHERE code = 'gw-yanling'"
+    )
+    page = text(client, "/console/gateways?lang=en")
+    assert "4,321" in page.split('id="losses"')[1]
+    assert "gateway destroyed" in page.split('id="losses"')[1].lower()
 
 
 def test_county_without_anything_says_so(county: County, console: Site) -> None:

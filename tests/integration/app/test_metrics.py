@@ -62,6 +62,32 @@ def test_every_gateway_has_its_account(scraped: TestClient, register: Register):
     assert found["hanlu_log_leaves", ()] == 0
 
 
+def test_throttling_dead_letters_and_what_waits_to_be_rolled_up_are_told(scraped: TestClient, register: Register):
+    with psycopg.connect(register.url) as connection:
+        code, gateway_id = connection.execute("SELECT code, gateway_id FROM registry.gateway ORDER BY code").fetchone()
+        connection.execute("INSERT INTO telemetry.throttled VALUES (%s, 12, now(), now())", (gateway_id,))
+        for place, (gateway, reason) in enumerate(
+            [(code, "malformed"), (code, "malformed"), ("invented-1", "malformed"), ("invented-2", "malformed")]
+        ):
+            connection.execute(
+                "INSERT INTO telemetry.dead_letter (received_at, topic, gateway, reason, detail, body, body_sha256)"
+                " VALUES (now(), 'a', %s, %s, '', '', %s)",
+                (gateway, reason, bytes([place] * 32)),
+            )
+        connection.execute(
+            "INSERT INTO telemetry.hour_due SELECT 1, h, h + INTERVAL '1 hour'"
+            " FROM generate_series(now() - INTERVAL '3 hours', now(), '1 hour') AS h"
+        )
+        connection.commit()
+    found = samples(scraped.get("/metrics", headers=BEARER).text)
+    assert found["hanlu_gateway_throttled_messages_total", (("gateway", code),)] == 12
+    assert found["hanlu_dead_letters", (("gateway", code), ("reason", "malformed"))] == 2
+    assert found["hanlu_dead_letters", (("gateway", ""), ("reason", "malformed"))] == 2
+    assert found["hanlu_rollup_due_hours", ()] == 3
+    assert 7_200 <= found["hanlu_rollup_lag_seconds", ()] < 7_300
+    assert {found["hanlu_up", (("part", part),)] for part in ("dead_letters", "rollup")} == {1}
+
+
 def test_requests_are_counted_by_route_and_not_by_address(scraped: TestClient):
     for _ in range(3):
         scraped.get("/01/06999999200017/10/NO-SUCH-LOT")

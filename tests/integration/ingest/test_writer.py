@@ -15,7 +15,7 @@ from hanlu.core.wire.topics import Lane
 from hanlu.ingest.account import Standing
 from hanlu.ingest.decode import decode
 from hanlu.ingest.directory import read_snapshot
-from hanlu.ingest.message import Accepted
+from hanlu.ingest.message import Accepted, Left
 from hanlu.ingest.writer import Committed, Writer
 
 pytestmark = pytest.mark.postgres
@@ -105,6 +105,24 @@ class TestReadings:
         pen.write(edge.readings([temperature(-18, NOON_MS)]))
         pen.write(edge.readings([temperature(-11, NOON_MS - 60_000)], Lane.BACKLOG))
         assert platform.rows("SELECT value FROM telemetry.latest") == [(-18.0,)]
+        platform.check()
+
+
+class TestThrottled:
+    def test_what_is_left_out_is_counted_for_known_gateways_and_is_nothing_else(
+        self, platform: Platform, edge: Edge, pen: Pen
+    ) -> None:
+        left = [Left("gw-1", NOON_MS + i, 9) for i in range(3)]
+        invented = [Left(code, NOON_MS, 9) for code in ("no-such", "", "\0", "../x")]
+        good = decode(*edge.readings(_series(2)), NOON_MS, pen.snapshot)
+        pen.writer.commit([*left, *invented, good])
+        pen.writer.commit([Left("gw-1", NOON_MS - 5, 9)])
+        assert platform.rows(
+            "SELECT messages, (extract(epoch FROM since) * 1000)::bigint, (extract(epoch FROM last_at) * 1000)::bigint"
+            " FROM telemetry.throttled_v"
+        ) == [(4, NOON_MS, NOON_MS + 2)]
+        assert platform.account(edge)["stored"] == 2
+        assert platform.rows("SELECT FROM telemetry.dead_letter") == []
         platform.check()
 
 

@@ -18,7 +18,7 @@ GOOD = GatewayQuality(
     day_heard=1469, week_heard=10_109, first_ms=WINDOW.now_ms - 30 * 24 * HOUR_MS,
     messages=1469, backlog_messages=0, stored=1469, duplicate=0, lost=0, dead=0,
     live_messages=100, late_1s=95, late_5s=98, late_30s=100, late_5min=100, late_most_s=7.0,
-    gap_messages=0, gap_since_ms=None, clock_offset_s=0.1, spool_used=0.01,
+    gap_messages=0, gap_since_ms=None, throttled_ms=None, clock_offset_s=0.1, spool_used=0.01,
     battery=80.0, battery_device="d-1", rssi=-90.0, rssi_device="d-1",
 )  # fmt: skip
 
