@@ -36,6 +36,7 @@ class _Runner:
         self.config, self._build, self._beats = config, build, beats
         self.driver = build()
         self.breaks = 0
+        self._watched_as = f"driver {config.name}"  # may be called as one of the gateway's own threads is
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -72,18 +73,18 @@ class _Runner:
     def _serve(self) -> None:
         """Run the driver; one that offers to say that it is alive (`beat`) is watched while it does."""
         if hasattr(self.driver, "beat"):
-            self.driver.beat = self._beats.of(self.config.name)
+            self.driver.beat = self._beats.of(self._watched_as)
         try:
             self.driver.run()
         finally:
-            self._beats.forget(self.config.name)
+            self._beats.forget(self._watched_as)
 
     def _rebuild(self) -> None:
         while not self._stopping.is_set():
             try:
                 self.driver = self._build()
-            except HanluError as error:
-                log(_logger, logging.ERROR, "gateway.driver.unbuilt", f"driver {self.config.name}: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and nobody else would try again
+                log(_logger, logging.ERROR, "gateway.driver.unbuilt", f"driver {self.config.name}: {error!r}")
                 self._stopping.wait(_PAUSES_S[-1])
             else:
                 if self._stopping.is_set():
@@ -179,11 +180,9 @@ class DriverSet:
         except BaseException as error:
             for runner in built.values():
                 runner.driver.close()
-            if isinstance(error, HanluError):
+            if isinstance(error, HanluError) or not isinstance(error, Exception):
                 raise
-            if isinstance(error, OSError | ValueError):
-                raise UsageError(f"a driver cannot work as configured: {error}") from error
-            raise
+            raise UsageError(f"a driver cannot work as configured: {type(error).__name__}: {error}") from error
         return built
 
     def _built_somehow(self, configs: Iterable[DriverConfig]) -> dict[str, _Runner]:

@@ -246,6 +246,55 @@ def test_driver_that_breaks_is_built_anew_and_the_others_go_on(config, caplog):
         assert any(getattr(record, "action", "") == "gateway.driver.broken" for record in caplog.records)
 
 
+def test_driver_that_cannot_be_built_anew_is_tried_until_it_can(config, monkeypatch):
+    monkeypatch.setattr("hanlu.gateway.driver_set._PAUSES_S", (0.01,))
+    with Gateway(config) as gateway:
+        gateway.start()
+        broken, tries = Probe.everyone["room-1"], []
+        build = ProbeConfig.build
+
+        def sometimes(config: ProbeConfig, intake: Intake, clock: Clock) -> Probe:
+            tries.append(config.name)
+            if len(tries) < 4:
+                raise (OSError("address in use"), KeyError("no such map"), UsageError("no folder"))[len(tries) - 1]
+            return build(config, intake, clock)
+
+        monkeypatch.setattr(ProbeConfig, "build", sometimes)
+        broken.orders.put(lambda: 1 // 0)
+        patiently(lambda: Probe.everyone["room-1"] is not broken, "new driver")
+        Probe.everyone["room-1"].take(reading(2.0))
+        assert tries == ["room-1"] * 4
+
+
+def test_configuration_a_driver_stumbles_over_is_refused_and_the_old_drivers_go_on(config, monkeypatch):
+    build = ProbeConfig.build
+
+    def stumbling(config: ProbeConfig, intake: Intake, clock: Clock) -> Probe:
+        if config.port == 7:
+            raise KeyError("nobody thought of this")
+        return build(config, intake, clock)
+
+    monkeypatch.setattr(ProbeConfig, "build", stumbling)
+    with Gateway(config) as gateway:
+        gateway.start()
+        birth = configure(gateway, 2, toml(("room-1", 7)))
+        assert birth.config_version == 0
+        assert "KeyError: 'nobody thought of this'" in birth.config_error
+        Probe.everyone["room-1"].take(reading(1.0))
+        gateway.check()
+
+
+def test_driver_named_like_a_thread_of_the_gateway_hides_nothing(config):
+    own = config.model_copy(update={"drivers": (ProbeConfig(name="uplink"),)})
+    with Gateway(own) as gateway:
+        probe = Probe.everyone["uplink"]
+        probe.beat = lambda: None
+        gateway.start()
+        patiently(lambda: "driver uplink" in gateway._beats._heard, "watched")
+        configure(gateway, 1, toml(("room-1", 1)))
+        assert sorted(gateway._beats._heard) == ["line", "steward", "uplink"]
+
+
 def test_driver_that_finds_the_spool_damaged_ends_the_gateway(config):
     with Gateway(config) as gateway:
         gateway.start()
@@ -265,11 +314,11 @@ def test_thread_that_hangs_is_named_and_the_watchdog_hears_nothing(config, monke
         probe = Probe.everyone["room-1"]
         probe.beat = lambda: None
         gateway.start()
-        patiently(lambda: probe.beat.__qualname__ != "<lambda>" and "room-1" in gateway._beats._heard, "watched")
+        patiently(lambda: probe.beat.__qualname__ != "<lambda>" and "driver room-1" in gateway._beats._heard, "watched")
         assert gateway.is_alive(60)
         go_on = threading.Event()
         probe.orders.put(lambda: go_on.wait(20))
-        gateway._beats._heard["room-1"] -= 200
+        gateway._beats._heard["driver room-1"] -= 200
         assert not gateway.is_alive(60)
         monkeypatch.setattr("faulthandler.dump_traceback", lambda _: None)
         with pytest.raises(FatalError, match="room-1"):
