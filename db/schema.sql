@@ -1457,10 +1457,14 @@ CREATE TABLE telemetry.gateway_link (
     since timestamp with time zone NOT NULL,
     last_seen_at timestamp with time zone NOT NULL,
     replay boolean DEFAULT false NOT NULL,
-    birth jsonb
+    birth jsonb,
+    birth_epoch bytea,
+    birth_seq bigint
 );
 
 COMMENT ON TABLE telemetry.gateway_link IS 'Whether the platform hears the gateway: birth, any message, and the will.';
+
+COMMENT ON COLUMN telemetry.gateway_link.birth_seq IS 'Place of the birth in the spool birth_epoch: an older one that comes later (out of the backlog, or again) changes nothing.';
 
 CREATE VIEW telemetry.gateway_link_v AS
  SELECT gateway_id,

@@ -286,6 +286,13 @@ class _Heard:
     at_ms: int
     heard_ms: int | None = None
     birth: Birth | None = None
+    birth_epoch: bytes | None = None
+    birth_seq: int | None = None
+
+    def born(self, birth: Birth, epoch: bytes, seq: int) -> None:
+        """Take in a birth, unless it is older than the one known: the backlog brings births of earlier connections."""
+        if epoch != self.birth_epoch or self.birth_seq is None or seq >= self.birth_seq:
+            self.birth, self.birth_epoch, self.birth_seq = birth, epoch, seq
 
 
 def keep_links(connection: Connection, queries: Queries, outcomes: Iterable[Outcome]) -> None:
@@ -304,7 +311,8 @@ def keep_links(connection: Connection, queries: Queries, outcomes: Iterable[Outc
             if not link.online:
                 link.online, link.at_ms = True, each.received_ms
             link.heard_ms = each.received_ms
-            link.birth = each.birth or link.birth
+            if each.birth is not None and each.header is not None:
+                link.born(each.birth, each.header.epoch, each.header.seq)
     if heard:
         links = heard.values()
         connection.execute(
@@ -315,5 +323,7 @@ def keep_links(connection: Connection, queries: Queries, outcomes: Iterable[Outc
                 "at_ms": [link.at_ms for link in links],
                 "heard_ms": [link.heard_ms for link in links],
                 "births": [link.birth.model_dump_json() if link.birth else None for link in links],
+                "birth_epochs": [link.birth_epoch for link in links],
+                "birth_seqs": [link.birth_seq for link in links],
             },
         )

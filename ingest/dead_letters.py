@@ -21,6 +21,9 @@ __all__ = ["keep_dead_letters", "keep_losses", "repeated_losses", "storable"]
 _TOPIC_LENGTH: Final = 200
 """Characters kept of a topic: ours are below 70, and a foreign one must not outgrow the index over it."""
 
+_DETAIL_LENGTH: Final = 4_000
+"""Characters kept of what is wrong: some of it repeats the message, which is kept beside it anyway."""
+
 _Key = tuple[str, Reason, bytes]
 
 
@@ -124,7 +127,7 @@ def _letter(topic: str, gateway: str | None, dead: Dead, received_ms: int, body:
         "topic": storable(topic)[:_TOPIC_LENGTH],
         "gateway": gateway,
         "reason": dead.reason,
-        "detail": storable(dead.detail),
+        "detail": storable(dead.detail[:_DETAIL_LENGTH]),
         "reading_count": dead.reading_count,
         "body": body,
         "places": None if dead.places is None else list(dead.places),

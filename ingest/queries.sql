@@ -212,23 +212,37 @@ SET
 WHERE l.observed_at < excluded.observed_at;
 
 -- name: keep_links
--- Whether each of these gateways is heard, since when, and what it last said of itself.
-INSERT INTO telemetry.gateway_link AS l (gateway_id, online, since, last_seen_at, replay, birth)
+-- Whether each of these gateways is heard, since when, and what it last said of itself: of one spool's births the one
+-- with the highest number.
+INSERT INTO telemetry.gateway_link AS l (
+    gateway_id, online, since, last_seen_at, replay, birth, birth_epoch, birth_seq
+)
 SELECT
     n.gateway_id, n.online, 'epoch'::timestamptz + n.at_ms * INTERVAL '1 millisecond',
     'epoch'::timestamptz + coalesce(n.heard_ms, n.at_ms) * INTERVAL '1 millisecond',
-    coalesce((n.birth ->> 'replay')::boolean, false), n.birth
+    coalesce((n.birth ->> 'replay')::boolean, false), n.birth, n.birth_epoch, n.birth_seq
 FROM unnest(
-    %(gateway_ids)s::bigint[], %(online)s::boolean[], %(at_ms)s::bigint[], %(heard_ms)s::bigint[], %(births)s::jsonb[]
-) AS n (gateway_id, online, at_ms, heard_ms, birth)
+    %(gateway_ids)s::bigint[], %(online)s::boolean[], %(at_ms)s::bigint[], %(heard_ms)s::bigint[], %(births)s::jsonb[],
+    %(birth_epochs)s::bytea[], %(birth_seqs)s::bigint[]
+) AS n (gateway_id, online, at_ms, heard_ms, birth, birth_epoch, birth_seq)
 ORDER BY n.gateway_id
 ON CONFLICT (gateway_id) DO UPDATE
 SET
     since = CASE WHEN l.online = excluded.online THEN l.since ELSE excluded.since END,
     online = excluded.online,
     last_seen_at = CASE WHEN excluded.online THEN excluded.last_seen_at ELSE l.last_seen_at END,
-    replay = CASE WHEN excluded.birth IS NULL THEN l.replay ELSE excluded.replay END,
-    birth = coalesce(excluded.birth, l.birth);
+    (replay, birth, birth_epoch, birth_seq) = (
+        SELECT
+            CASE WHEN o.newer THEN excluded.replay ELSE l.replay END,
+            CASE WHEN o.newer THEN excluded.birth ELSE l.birth END,
+            CASE WHEN o.newer THEN excluded.birth_epoch ELSE l.birth_epoch END,
+            CASE WHEN o.newer THEN excluded.birth_seq ELSE l.birth_seq END
+        FROM (
+            SELECT
+                excluded.birth IS NOT NULL
+                AND (l.birth_epoch IS DISTINCT FROM excluded.birth_epoch OR l.birth_seq <= excluded.birth_seq) AS newer
+        ) AS o
+    );
 
 -- name: count_left
 -- Messages left out by the throttle, by gateway; codes that are no gateway's are passed over.

@@ -93,8 +93,12 @@ class Writer:
         Raises:
             TransientError: the database is away.
         """
-        self._connection = self._opened(self._connection, "hanlu ingest")
-        return self._connection
+        connection = self._opened(self._connection, "hanlu ingest")
+        if connection is not self._connection:
+            # Behind a new connection may be another server, which lacks what this one was told last (a failover).
+            self._tips.clear()
+            self._connection = connection
+        return connection
 
     @property
     def reader(self) -> Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+import cbor2
 import pytest
 from fix_edge import NOON_MS, Edge, Message, temperature
 from fix_ingest import Platform
@@ -105,6 +106,21 @@ class TestReadings:
         pen.write(edge.readings([temperature(-18, NOON_MS)]))
         pen.write(edge.readings([temperature(-11, NOON_MS - 60_000)], Lane.BACKLOG))
         assert platform.rows("SELECT value FROM telemetry.latest") == [(-18.0,)]
+        platform.check()
+
+
+class TestFailover:
+    def test_message_the_next_server_lacks_is_stored_though_it_was_committed_before(
+        self, platform: Platform, edge: Edge, pen: Pen
+    ) -> None:
+        message = edge.readings(_series(3))
+        pen.write(message)
+        for table in ("arrival", "reading", "latest", "gateway_epoch", "gateway_link"):
+            platform.execute(f"DELETE FROM telemetry.{table}")
+        pen.writer.connection.close()
+        pen.write(message)
+        account = platform.account(edge)
+        assert (account["watermark"], account["stored"], account["redelivered"]) == (1, 3, 0)
         platform.check()
 
 
@@ -326,6 +342,11 @@ class TestDeadLetters:
         ]
         platform.check()
 
+    def test_words_of_a_dead_letter_are_bounded(self, platform: Platform, pen: Pen) -> None:
+        header = cbor2.dumps({1: "x" * 200_000})
+        pen.write(("hanlu/1/00/gw-1/live", cbor2.dumps(cbor2.CBORTag(18, [header, {}, b"", b""]))))
+        assert platform.one("SELECT length(detail) FROM telemetry.dead_letter") == 4_000
+
     @pytest.mark.parametrize(
         "poison",
         [
@@ -348,6 +369,18 @@ class TestLinks:
         "SELECT online, replay, (extract(epoch FROM since) * 1000)::bigint, birth ->> 'software'"
         " FROM telemetry.gateway_link"
     )
+
+    @pytest.mark.parametrize("together", [False, True])
+    def test_birth_of_an_earlier_connection_that_comes_out_of_the_backlog_changes_nothing(
+        self, platform: Platform, edge: Edge, pen: Pen, *, together: bool
+    ) -> None:
+        old, new, newest = (edge.birth(config_version=version, replay=version == 1) for version in (1, 2, 3))
+        successor = Edge(edge.code, edge.partition, edge.key, epoch=bytes(16)).birth(config_version=1)
+        for messages, version in (((new, old), "2"), ((newest, old, new), "3"), ((successor,), "1")):
+            for batch in [messages] if together else [[each] for each in messages]:
+                pen.write(*batch)
+            known = "SELECT birth ->> 'config_version', replay FROM telemetry.gateway_link"
+            assert platform.rows(known) == [(version, False)]
 
     def test_birth_messages_and_will_move_the_link(self, platform: Platform, edge: Edge, pen: Pen) -> None:
         pen.write(edge.birth(replay=True))
