@@ -40,8 +40,8 @@ from hanlu.trace.keys import make_secret, read_secret
 from hanlu.trace.log.merkle import EMPTY_ROOT
 from hanlu.trace.log.verify import ChainAnswer
 
-# py_ecc, which eth_account imports, raises the limit to 100,000: deep JSON would then overflow the stack of its C parser
-# and end the process instead of being refused.
+# py_ecc, which eth_account imports, raises the limit to 100,000: deep JSON would then overflow the stack of its C
+# parser and end the process instead of being refused.
 sys.setrecursionlimit(1_000)
 
 __all__ = [
