@@ -142,7 +142,9 @@ class Writer:
                         raise
                     return self._transact(self._bisect, outcomes)
         except psycopg.Error as error:
-            raise FatalError(f"the database answers what cannot be: {str(error).splitlines()[0]}") from error
+            # Class 42: a table or column of ours is not there.
+            hint = "; run `hanlu migrate`" if (error.sqlstate or "").startswith("42") else ""
+            raise FatalError(f"the database answers what cannot be: {str(error).splitlines()[0]}{hint}") from error
 
     def _transact(
         self, write: Callable[[Connection, Sequence[Outcome]], _Written], outcomes: Sequence[Outcome]
