@@ -289,7 +289,8 @@ ORDER BY place DESC
 LIMIT 1;
 
 -- name: add_gateway_hours
--- Add a page of arrivals to their gateways' hours. A message is as late as its last reading was old when it came.
+-- Add a page of arrivals to their gateways' hours. A message is as late as its last reading was old when it came; beyond an
+-- hour it is a record handed in later, not a late one.
 INSERT INTO telemetry.gateway_hour AS h (
     gateway_id, hour_at, minutes_heard, messages, backlog_messages, stored, duplicate, lost, dead,
     live_messages, late_1s, late_5s, late_30s, late_5min, late_most_s
@@ -310,7 +311,8 @@ SELECT
 FROM (
     SELECT
         gateway_id, received_at, lane, stored, duplicate, lost, dead,
-        CASE WHEN lane = 'live' AND NOT replayed AND cardinality(observed_ms) > 0
+        CASE WHEN lane = 'live' AND NOT replayed
+            AND extract(epoch FROM received_at) * 1000 - observed_ms[cardinality(observed_ms)] <= 3600000
             THEN (extract(epoch FROM received_at) * 1000 - observed_ms[cardinality(observed_ms)])::double precision / 1000
         END AS late_s
     FROM telemetry.arrival
@@ -571,23 +573,34 @@ JOIN registry.organisation AS o USING (organisation_id)
 WHERE starts_with(o.path, %(scope)s);
 
 -- name: stale_gaps
--- The oldest missing ranges of the newest spool of gateways that are heard, and how often these were asked for.
+-- The oldest missing ranges of the newest spool of gateways that are heard, and how often these were asked for: those
+-- only that may be asked by now, whoever was asked longest ago first, so that none who never answer keep others waiting.
 SELECT
-    g.gateway_id, g.epoch, w.code, w.partition, e.watermark, g.from_seq, g.to_seq,
-    CASE WHEN r.watermark = e.watermark THEN r.asked ELSE 0 END AS asked,
-    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
-FROM telemetry.gap AS g
-JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)
-JOIN telemetry.gateway_link AS l USING (gateway_id)
-JOIN registry.gateway AS w USING (gateway_id)
-LEFT JOIN telemetry.resend AS r USING (gateway_id, epoch)
-WHERE g.since < now() - %(age_s)s::double precision * INTERVAL '1 second' AND l.online
-    AND e.first_at = (SELECT max(n.first_at) FROM telemetry.gateway_epoch AS n WHERE n.gateway_id = g.gateway_id)
-    AND (
-        SELECT count(*) FROM telemetry.gap AS o
-        WHERE o.gateway_id = g.gateway_id AND o.epoch = g.epoch AND o.from_seq < g.from_seq
-    ) < %(ranges)s
-ORDER BY g.gateway_id, g.epoch, g.from_seq
+    s.gateway_id, s.epoch, s.code, s.partition, s.watermark, g.from_seq, g.to_seq, s.asked, s.asked_s
+FROM (
+    SELECT
+        e.gateway_id, e.epoch, w.code, w.partition, e.watermark,
+        CASE WHEN r.watermark = e.watermark THEN r.asked ELSE 0 END AS asked,
+        extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+    FROM (SELECT DISTINCT gateway_id, epoch FROM telemetry.gap) AS m
+    JOIN telemetry.gateway_epoch AS e USING (gateway_id, epoch)
+    JOIN telemetry.gateway_link AS l USING (gateway_id)
+    JOIN registry.gateway AS w USING (gateway_id)
+    LEFT JOIN telemetry.resend AS r USING (gateway_id, epoch)
+    WHERE l.online
+        AND e.first_at = (SELECT max(n.first_at) FROM telemetry.gateway_epoch AS n WHERE n.gateway_id = e.gateway_id)
+) AS s
+CROSS JOIN LATERAL (
+    SELECT o.from_seq, o.to_seq, o.since FROM telemetry.gap AS o
+    WHERE o.gateway_id = s.gateway_id AND o.epoch = s.epoch
+    ORDER BY o.from_seq
+    LIMIT %(ranges)s
+) AS g
+WHERE g.since < now() - %(age_s)s::double precision * INTERVAL '1 second' AND (s.asked = 0
+    OR s.asked_s >= least(
+        %(pause_most_s)s::double precision, %(pause_s)s::double precision * power(2, least(s.asked - 1, 60))
+    ))
+ORDER BY s.asked_s DESC NULLS FIRST, s.gateway_id, s.epoch, g.from_seq
 LIMIT %(most)s;
 
 -- name: claim_resend
@@ -689,17 +702,24 @@ FROM wrong AS w
 WHERE c.gateway_id = w.gateway_id AND c.epoch = w.epoch;
 
 -- name: unannounced
--- Gateways that sign and are heard, and have never announced themselves.
-SELECT
-    l.gateway_id, w.code, w.partition, coalesce(r.asked, 0) AS asked,
-    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
-FROM telemetry.gateway_link AS l
-JOIN registry.gateway AS w USING (gateway_id)
-LEFT JOIN telemetry.rebirth AS r USING (gateway_id)
-WHERE l.birth IS NULL AND l.online
-    AND l.since < now() - %(age_s)s::double precision * INTERVAL '1 second'
-    AND EXISTS (SELECT FROM telemetry.gateway_epoch AS e WHERE e.gateway_id = l.gateway_id)
-ORDER BY l.gateway_id
+-- Gateways that sign and are heard, and have never announced themselves: those that may be asked by now.
+SELECT s.gateway_id, s.code, s.partition, s.asked, s.asked_s
+FROM (
+    SELECT
+        l.gateway_id, w.code, w.partition, coalesce(r.asked, 0) AS asked,
+        extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+    FROM telemetry.gateway_link AS l
+    JOIN registry.gateway AS w USING (gateway_id)
+    LEFT JOIN telemetry.rebirth AS r USING (gateway_id)
+    WHERE l.birth IS NULL AND l.online
+        AND l.since < now() - %(age_s)s::double precision * INTERVAL '1 second'
+        AND EXISTS (SELECT FROM telemetry.gateway_epoch AS e WHERE e.gateway_id = l.gateway_id)
+) AS s
+WHERE s.asked = 0
+    OR s.asked_s >= least(
+        %(pause_most_s)s::double precision, %(pause_s)s::double precision * power(2, least(s.asked - 1, 60))
+    )
+ORDER BY s.asked_s DESC NULLS FIRST, s.gateway_id
 LIMIT %(most)s;
 
 -- name: claim_rebirth
@@ -837,18 +857,25 @@ WHERE worker = %(worker)s OR expires_at < now() - INTERVAL '1 day';
 
 -- name: unconfigured
 -- Gateways that are heard and whose last birth named an older configuration than the registry holds for them, unless it
--- said that this very one cannot be.
-SELECT
-    c.gateway_id, w.code, w.partition, c.version, c.config, coalesce(r.asked, 0) AS asked,
-    extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
-FROM registry.gateway_config AS c
-JOIN registry.gateway AS w USING (gateway_id)
-JOIN telemetry.gateway_link AS l USING (gateway_id)
-LEFT JOIN telemetry.configure AS r ON r.gateway_id = c.gateway_id AND r.version = c.version
-WHERE l.online AND l.birth IS NOT NULL AND NOT l.replay AND w.revoked_at IS NULL
-    AND coalesce((l.birth ->> 'config_version')::bigint, 0) < c.version
-    AND NOT starts_with(coalesce(l.birth ->> 'config_error', ''), 'version ' || c.version || ':')
-ORDER BY c.gateway_id
+-- said that this very one cannot be: those that may be sent it by now.
+SELECT s.gateway_id, s.code, s.partition, s.version, s.config, s.asked, s.asked_s
+FROM (
+    SELECT
+        c.gateway_id, w.code, w.partition, c.version, c.config, coalesce(r.asked, 0) AS asked,
+        extract(epoch FROM now() - r.asked_at)::double precision AS asked_s
+    FROM registry.gateway_config AS c
+    JOIN registry.gateway AS w USING (gateway_id)
+    JOIN telemetry.gateway_link AS l USING (gateway_id)
+    LEFT JOIN telemetry.configure AS r ON r.gateway_id = c.gateway_id AND r.version = c.version
+    WHERE l.online AND l.birth IS NOT NULL AND NOT l.replay AND w.revoked_at IS NULL
+        AND coalesce((l.birth ->> 'config_version')::bigint, 0) < c.version
+        AND NOT starts_with(coalesce(l.birth ->> 'config_error', ''), 'version ' || c.version || ':')
+) AS s
+WHERE s.asked = 0
+    OR s.asked_s >= least(
+        %(pause_most_s)s::double precision, %(pause_s)s::double precision * power(2, least(s.asked - 1, 60))
+    )
+ORDER BY s.asked_s DESC NULLS FIRST, s.gateway_id
 LIMIT %(most)s;
 
 -- name: claim_configure
