@@ -68,6 +68,24 @@ def _broken(judged: Judged) -> list[int]:
     return [each.header.seq for each in judged.fresh if each.header and each.evidence is Evidence.UNSIGNED]
 
 
+@given(st.lists(st.sampled_from(CHAIN), max_size=20), st.integers(0, 29))
+def test_message_of_which_only_the_beginning_of_its_digest_is_known_is_judged_like_any_other(
+    batch: list[Accepted], gone: int
+) -> None:
+    record = Record()
+    record.take(CHAIN[: gone + 1])
+    for seq in range(1, gone + 1):  # all but the newest
+        record.links[SPOOL][seq] = Link(record.links[SPOOL][seq].digest[:8], b"")
+    copied = Edge(seq=CHAIN[gone // 2].header.seq - 1 if CHAIN[gone // 2].header else 0)
+    fork = _accepted(copied.readings([temperature(-1, NOON_MS)]))
+    judged = record.take([*batch, fork])
+    assert judged.repeated[SPOOL] == len(batch) - len(
+        {each.digest for each in CHAIN[gone + 1 :]} & {e.digest for e in batch}
+    )
+    assert [each.forked for each in judged.fresh if each.digest == fork.digest] == [True]
+    assert _broken(judged) == [fork.header.seq if fork.header else 0]
+
+
 @given(st.lists(st.lists(st.sampled_from(CHAIN), max_size=20), max_size=8))
 def test_whole_chain_is_never_broken_and_each_message_fresh_once(batches: list[list[Accepted]]) -> None:
     record, fresh, repeated = Record(), list[Accepted](), 0
