@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -29,12 +30,37 @@ _PAUSES_S: Final = (1.0, 5.0, 15.0, 60.0)
 """Seconds before a broken driver is built anew, by how often it broke in a row; the last repeats."""
 
 
+class _Absent:
+    """Stands for a driver that cannot be built yet, a folder not mounted or a port still taken; running it says so."""
+
+    channels: tuple[BirthChannel, ...] = ()
+
+    def __init__(self, error: Exception) -> None:
+        self.counts: Counter[str] = Counter()
+        self._error = error
+
+    @property
+    def address(self) -> str:
+        return f"not there: {self._error}"
+
+    def run(self) -> None:
+        raise self._error
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
 class _Runner:
     """One driver, its configuration and its thread."""
 
-    def __init__(self, config: DriverConfig, build: Callable[[], Driver], beats: Beats) -> None:
+    def __init__(
+        self, config: DriverConfig, build: Callable[[], Driver], beats: Beats, standing: Driver | None = None
+    ) -> None:
         self.config, self._build, self._beats = config, build, beats
-        self.driver = build()
+        self.driver = standing or build()
         self.breaks = 0
         self._watched_as = f"driver {config.name}"  # may be called as one of the gateway's own threads is
         self._stopping = threading.Event()
@@ -96,15 +122,14 @@ class DriverSet:
     """All drivers of one gateway but the line driver; used by one thread at a time."""
 
     def __init__(self, configs: Iterable[DriverConfig], intake: Intake, clock: Clock, beats: Beats) -> None:
-        """Build them all, or none.
+        """Build them all; one that cannot be built is told and tried again while the others serve.
 
-        Raises:
-            UsageError: one can never work as configured.
+        After a power cut a share may not be mounted yet: that must not keep the other devices from being heard.
         """
         self._intake, self._clock, self._beats = intake, clock, beats
         self._prefix: str | None = None
         self._failed: Callable[[BaseException], None] = lambda _: None
-        self._runners: dict[str, _Runner] = self._built(configs)
+        self._runners: dict[str, _Runner] = self._built_somehow(configs)
 
     @property
     def channels(self) -> tuple[BirthChannel, ...]:
@@ -186,14 +211,16 @@ class DriverSet:
         return built
 
     def _built_somehow(self, configs: Iterable[DriverConfig]) -> dict[str, _Runner]:
-        """Build again what worked before; what does not any more is logged and missing."""
+        """Build what can be built; what cannot is told, and tried again when it is run."""
         built: dict[str, _Runner] = {}
         for config in configs:
             try:
-                built |= self._built([config])
-            except HanluError as error:
-                log(_logger, logging.CRITICAL, "gateway.driver.lost", f"driver {config.name} is gone: {error}")
+                built[config.name] = self._runner(config)
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and the others serve meanwhile
+                words = f"driver {config.name}: {error}; it is tried again"
+                log(_logger, logging.ERROR, "gateway.driver.unbuilt", words)
+                built[config.name] = self._runner(config, _Absent(error))
         return built
 
-    def _runner(self, config: DriverConfig) -> _Runner:
-        return _Runner(config, lambda: config.build(self._intake, self._clock), self._beats)
+    def _runner(self, config: DriverConfig, standing: Driver | None = None) -> _Runner:
+        return _Runner(config, lambda: config.build(self._intake, self._clock), self._beats, standing)

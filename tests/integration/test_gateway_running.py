@@ -266,6 +266,26 @@ def test_driver_that_cannot_be_built_anew_is_tried_until_it_can(config, monkeypa
         assert tries == ["room-1"] * 4
 
 
+def test_driver_that_is_not_there_at_the_start_is_tried_again_while_the_others_serve(config, monkeypatch, caplog):
+    monkeypatch.setattr("hanlu.gateway.driver_set._PAUSES_S", (0.05,))
+    two = config.model_copy(update={"drivers": (ProbeConfig(name="share", port=666), ProbeConfig(name="room-2"))})
+    Probe.everyone.pop("share", None)
+    build = ProbeConfig.build
+    with Gateway(two) as gateway:
+        gateway.start()
+        Probe.everyone["room-2"].take(reading(1.0))
+        patiently(lambda: gateway.status().drivers["share"].get("broken", 0) > 0, "told")
+        assert any(getattr(record, "action", "") == "gateway.driver.unbuilt" for record in caplog.records)
+
+        def mounted(config: ProbeConfig, intake: Intake, clock: Clock) -> Probe:
+            return build(config.model_copy(update={"port": 1}), intake, clock)
+
+        monkeypatch.setattr(ProbeConfig, "build", mounted)
+        patiently(lambda: "share" in Probe.everyone, "the driver, once its folder is there")
+        Probe.everyone["share"].take(reading(2.0))
+        gateway.check()
+
+
 def test_configuration_a_driver_stumbles_over_is_refused_and_the_old_drivers_go_on(config, monkeypatch):
     build = ProbeConfig.build
 
