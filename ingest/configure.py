@@ -15,7 +15,7 @@ from hanlu.core.wire.documents import Command
 from hanlu.core.wire.topics import Lane, Topic
 from hanlu.db.pool import Connection, translated
 from hanlu.db.queries import Queries
-from hanlu.ingest.gaps import Post, pause_s
+from hanlu.ingest.gaps import Post, pause_s, pauses
 from hanlu.ingest.keeper_config import KeeperConfig
 
 __all__ = ["send_configurations"]
@@ -40,7 +40,9 @@ def send_configurations(connection: Connection, queries: Queries, config: Keeper
     """
     sent = 0
     with translated():
-        rows = connection.execute(queries["unconfigured"], {"most": _MOST}).fetchall()
+        rows = connection.execute(
+            queries["unconfigured"], {"most": _MOST} | pauses(config.rebirth_s, config)
+        ).fetchall()
         for gateway_id, code, partition, version, text, asked, asked_s in rows:
             pause = pause_s(config.rebirth_s, config.gap_ask_max_s, asked)
             if asked_s is not None and asked_s < pause:

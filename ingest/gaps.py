@@ -23,7 +23,7 @@ from hanlu.db.pool import Connection, translated
 from hanlu.db.queries import Queries
 from hanlu.ingest.keeper_config import KeeperConfig
 
-__all__ = ["Post", "ask_for_births", "ask_for_gaps", "close_epoch", "close_replaced", "pause_s"]
+__all__ = ["Post", "ask_for_births", "ask_for_gaps", "close_epoch", "close_replaced", "pause_s", "pauses"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,11 @@ def pause_s(first_s: float, most_s: float, asked: int) -> float:
     return 0.0 if asked == 0 else min(most_s, first_s * 2.0 ** min(asked - 1, 60))
 
 
+def pauses(first_s: float, config: KeeperConfig) -> dict[str, float]:
+    """Return what tells the database which pauses are over: `pause_s` in its own words."""
+    return {"pause_s": first_s, "pause_most_s": config.gap_ask_max_s}
+
+
 def ask_for_gaps(connection: Connection, queries: Queries, config: KeeperConfig, post: Post) -> int:
     """Tell gateways to send again what has been missing for too long; return how many were asked.
 
@@ -57,7 +62,8 @@ def ask_for_gaps(connection: Connection, queries: Queries, config: KeeperConfig,
     with translated():
         closed = connection.execute(queries["forget_resends"]).rowcount
         rows = connection.execute(
-            queries["stale_gaps"], {"age_s": config.gap_ask_s, "ranges": _RANGES, "most": _MOST}
+            queries["stale_gaps"],
+            {"age_s": config.gap_ask_s, "ranges": _RANGES, "most": _MOST} | pauses(config.gap_ask_s, config),
         ).fetchall()
         asked_gateways = 0
         for (gateway_id, epoch), group in groupby(rows, key=lambda row: (row[0], row[1])):
@@ -86,7 +92,8 @@ def ask_for_births(connection: Connection, queries: Queries, config: KeeperConfi
     """
     with translated():
         connection.execute(queries["forget_rebirths"])
-        rows = connection.execute(queries["unannounced"], {"age_s": config.rebirth_s, "most": _MOST}).fetchall()
+        bounds = {"age_s": config.rebirth_s, "most": _MOST} | pauses(config.rebirth_s, config)
+        rows = connection.execute(queries["unannounced"], bounds).fetchall()
         count = 0
         for gateway_id, code, partition, asked, asked_s in rows:
             pause = pause_s(config.rebirth_s, config.gap_ask_max_s, asked)

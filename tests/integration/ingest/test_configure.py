@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_edge import NOON_MS, Edge, Message
 from fix_ingest import Platform
 
@@ -98,6 +99,21 @@ def test_configuration_the_gateway_refused_is_not_sent_again_and_the_next_is_sen
 def test_number_rises_above_what_the_gateway_names_when_the_registry_was_restored(watch: Watch) -> None:
     watch.take(watch.edge.birth(config_version=41))
     assert watch.gateways.configure(None, "gw-1", "") == 42
+
+
+def test_gateway_that_never_answers_keeps_no_other_waiting(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanlu.ingest.configure._MOST", 1)
+    other = Edge("gw-2", 0, Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    watch.platform.register(other)
+    asked: list[str] = []
+    for edge in (watch.edge, other):
+        watch.gateways.configure(None, edge.code, "")
+        watch.take(edge.birth())
+    for _ in range(3):
+        send_configurations(
+            watch.writer.connection, QUERIES, KeeperConfig(), lambda topic, _: asked.append(topic.gateway)
+        )
+    assert asked == ["gw-1", "gw-2"]
 
 
 def test_gateway_that_is_away_revoked_or_replaying_is_sent_nothing(watch: Watch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_edge import NOON_MS, Edge, Message, temperature
 from fix_ingest import Platform
 
@@ -97,6 +98,38 @@ def test_gateway_is_asked_less_and_less_often_until_it_gets_on(watch: Watch) -> 
     watch.take(*messages[3:5])
     assert watch.ask(PATIENT) == 0
     assert watch.platform.rows("SELECT FROM telemetry.resend") == []
+
+
+def test_gateways_that_never_answer_keep_no_other_waiting(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanlu.ingest.gaps._MOST", 2)
+    mute = [Edge(f"gw-{n}", 0, Ed25519PrivateKey.from_private_bytes(bytes(31) + bytes([n]))) for n in (2, 3, 4)]
+    last = Edge("gw-9", 0, Ed25519PrivateKey.from_private_bytes(bytes(31) + b"9"))
+    asked: list[str] = []
+    for edge in (*mute, last):
+        watch.platform.register(edge)
+        messages = _messages(edge, 3)
+        watch.take(messages[0], messages[2])
+    watch.ago("gap", "since", 60)
+    for _ in range(2):
+        ask_for_gaps(watch.writer.connection, QUERIES, PATIENT, lambda topic, _: asked.append(topic.gateway))
+        assert watch.platform.one("SELECT count(*) FROM telemetry.resend") == len(asked)
+    assert sorted(asked) == ["gw-2", "gw-3", "gw-4", "gw-9"]
+
+
+def test_thousands_of_gaps_of_one_gateway_cost_the_keeper_little(watch: Watch) -> None:
+    messages = _messages(watch.edge, 3)
+    watch.take(messages[0], messages[2])
+    watch.platform.execute(
+        "INSERT INTO telemetry.gap (gateway_id, epoch, from_seq, to_seq, since)"
+        " SELECT gateway_id, epoch, 2 * n, 2 * n, since FROM telemetry.gap, generate_series(2, 30000) AS n"
+    )
+    watch.ago("gap", "since", 60)
+    watch.platform.execute("ANALYZE telemetry.gap")
+    connection = watch.writer.connection
+    with connection.transaction():
+        connection.execute("SET LOCAL statement_timeout = '2s'")  # counting gap by gap took more than a minute
+        assert watch.ask(PATIENT) == 1
+    assert [each["from_seq"] for each in watch.commands] == [2 * n for n in range(1, 11)]
 
 
 def test_gateway_that_is_gone_is_not_asked(watch: Watch) -> None:
