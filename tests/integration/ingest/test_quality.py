@@ -93,3 +93,13 @@ def test_second_worker_leaves_the_page_to_the_first(platform: Platform, follower
         assert add_up(follower) == 6
         assert add_up(second) == 0
     assert figures(platform) == EXPECTED
+
+
+def test_gateway_not_heard_for_a_quarter_of_an_hour_is_offline_without_a_will(platform: Platform, edge: Edge) -> None:
+    writer = Writer(platform.url)
+    writer.commit([decode(*edge.birth(), NOON_MS, read_snapshot(writer.connection))])
+    writer.close()
+    ages = (("14 minutes", True), ("16 minutes", False))
+    for age, online in ages:
+        platform.execute(f"UPDATE telemetry.gateway_link SET last_seen_at = now() - INTERVAL '{age}'")
+        assert platform.one("SELECT online FROM telemetry.gateway_link_v") is online
