@@ -6,7 +6,7 @@ requests) comes from files the processes under one `hanlu up` share, or, for a r
 own (`hanlu run ROLE --metrics-port`).
 
 Nobody signs in here: a scraper shows the token of `metrics.token`. Without one only a program on this machine is
-answered, and none that comes through a proxy.
+answered, and nobody where a proxy stands before us (`web.public_url`).
 Source: Prometheus text exposition format 0.0.4; metric and label naming, prometheus.io/docs/practices/naming.
 """
 
@@ -71,13 +71,15 @@ class DatabaseFigures(Collector):
             return connection.cursor(row_factory=dict_row).execute(_QUERIES[query]).fetchall()
 
 
-def metrics_router(pools: Mapping[str, Pool], token: str | None, shared: Path | None) -> APIRouter:
+def metrics_router(pools: Mapping[str, Pool], token: str | None, shared: Path | None, *, proxied: bool) -> APIRouter:
     """Return the route `/metrics`.
 
     Args:
         pools: of the rooms.
         token: what a scraper must show as a bearer; None admits programs on this machine only.
         shared: folder of the processes' figures; None: this process's own only.
+        proxied: we are reached through a proxy on this machine, so that everybody seems to be on it: without a token
+            nobody is answered.
     """
     router = APIRouter()
     registry = CollectorRegistry()
@@ -91,7 +93,7 @@ def metrics_router(pools: Mapping[str, Pool], token: str | None, shared: Path | 
 
     @router.get("/metrics")
     async def metrics(request: Request) -> Response:
-        if not _admitted(request, token):
+        if not _admitted(request, token, proxied=proxied):
             return PlainTextResponse(
                 "metrics: show the token of metrics.token as a bearer; without one, ask from this machine\n",
                 401,
@@ -102,11 +104,11 @@ def metrics_router(pools: Mapping[str, Pool], token: str | None, shared: Path | 
     return router
 
 
-def _admitted(request: Request, token: str | None) -> bool:
+def _admitted(request: Request, token: str | None, *, proxied: bool) -> bool:
     if token is not None:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(shown.encode(), token.encode())
-    if any(name in request.headers for name in _FORWARDED) or request.client is None:
+    if proxied or any(name in request.headers for name in _FORWARDED) or request.client is None:
         return False
     try:
         return ip_address(request.client.host).is_loopback

@@ -155,8 +155,10 @@ def _shared(settings: Settings, clock: Clock, passwords: Passwords | None, stopp
 def _mount(app: FastAPI, settings: Settings, shared: _Shared) -> None:
     pools, renderer, auth = shared.pools, shared.renderer, shared.auth
     app.include_router(_service_router(renderer, pools), include_in_schema=False)
-    shared_figures = settings.metrics.shared_folder
-    app.include_router(metrics_router(pools, settings.metrics.token, shared_figures), include_in_schema=False)
+    metrics = metrics_router(
+        pools, settings.metrics.token, settings.metrics.shared_folder, proxied=settings.web.public_url is not None
+    )
+    app.include_router(metrics, include_in_schema=False)
     summary = SummaryReader(pools["alerts"], pools["trace"], shared.clock)
     app.include_router(front_router(renderer, auth, summary, pools["trace"]), include_in_schema=False)
     app.include_router(session_router(renderer, auth), include_in_schema=False)

@@ -53,7 +53,7 @@ _READING_LANES: Final = (Lane.LIVE, Lane.BACKLOG)
 _UNKNOWN: Final = frozenset({Reason.UNKNOWN_GATEWAY, Reason.UNKNOWN_KEY, Reason.UNKNOWN_CHANNEL})
 
 
-def decode(topic: str, payload: bytes, received_ms: int, snapshot: Snapshot) -> Outcome:
+def decode(topic: str, payload: bytes, received_ms: int, snapshot: Snapshot, *, retained: bool = False) -> Outcome:
     """Return what the message is.
 
     Args:
@@ -61,11 +61,14 @@ def decode(topic: str, payload: bytes, received_ms: int, snapshot: Snapshot) -> 
         payload: as received.
         received_ms: the platform's clock, Unix milliseconds UTC.
         snapshot: the registry.
+        retained: the broker kept the message, so that the time of reception says nothing of the time of measurement.
     """
     parsed = parse_topic(topic)
     outcome: Outcome | Rejected
     try:
-        outcome = parsed if isinstance(parsed, Rejected) else _attributed(parsed, payload, received_ms, snapshot)
+        outcome = (
+            parsed if isinstance(parsed, Rejected) else _attributed(parsed, payload, received_ms, snapshot, retained)
+        )
     except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop every other gateway
         outcome = Rejected(Reason.MALFORMED, f"reading it failed: {type(error).__name__}: {error}"[:_LONGEST_FAULT])
     if not isinstance(outcome, Rejected):
@@ -87,7 +90,9 @@ def names_unknown(outcome: Outcome) -> bool:
     return isinstance(outcome, Refused) and outcome.dead.reason in _UNKNOWN
 
 
-def _attributed(topic: Topic, payload: bytes, received_ms: int, snapshot: Snapshot) -> Outcome | Rejected:
+def _attributed(
+    topic: Topic, payload: bytes, received_ms: int, snapshot: Snapshot, retained: bool
+) -> Outcome | Rejected:
     if len(payload) > MAX_MESSAGE_BYTES:
         return Rejected(
             Reason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_MESSAGE_BYTES}; only the beginning is kept"
@@ -105,7 +110,7 @@ def _attributed(topic: Topic, payload: bytes, received_ms: int, snapshot: Snapsh
     if topic.lane is Lane.WILL:
         return _will(gateway, payload, received_ms)
     if _is_bare(payload):
-        return _bare(topic, gateway, payload, received_ms)
+        return _bare(topic, gateway, payload, received_ms, retained)
     envelope = open_envelope(payload)
     if isinstance(envelope, Rejected):
         return envelope
@@ -152,7 +157,7 @@ def _will(gateway: Gateway, payload: bytes, received_ms: int) -> Departed | Reje
     return Departed(gateway.gateway_id, received_ms)
 
 
-def _bare(topic: Topic, gateway: Gateway, payload: bytes, received_ms: int) -> Accepted | Rejected:
+def _bare(topic: Topic, gateway: Gateway, payload: bytes, received_ms: int, retained: bool) -> Accepted | Rejected:
     if not gateway.accepts_unsigned:
         return Rejected(Reason.BAD_SIGNATURE, f"unsigned, and gateway {gateway.code} must sign")
     if topic.lane not in _READING_LANES:
@@ -168,6 +173,8 @@ def _bare(topic: Topic, gateway: Gateway, payload: bytes, received_ms: int) -> A
         return pack
     identity = digest(payload)
     if any(reading.observed_ms < _RELATIVE_BEFORE_MS for reading in pack.readings):
+        if retained:
+            return Rejected(Reason.IMPOSSIBLE_TIME, "kept by the broker and without a time: nobody knows how old it is")
         pack = Pack(tuple(_from_now(reading, received_ms) for reading in pack.readings), pack.rejected)
         identity = digest(payload + struct.pack(">q", received_ms))
     checked = check_records(pack, gateway, received_ms)

@@ -30,6 +30,7 @@ class Delivery(NamedTuple):
         generation: which connection brought it; a packet id means nothing on a later one.
         mid: packet id, 0 at QoS 0.
         qos: 0 or 1.
+        retained: the broker kept it for whoever subscribes; nobody knows how old it is.
     """
 
     topic: str
@@ -38,6 +39,7 @@ class Delivery(NamedTuple):
     generation: int = 0
     mid: int = 0
     qos: int = 0
+    retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

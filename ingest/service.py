@@ -30,7 +30,7 @@ from hanlu.ingest.admission import Admission
 from hanlu.ingest.committer import Committer
 from hanlu.ingest.config import IngestConfig
 from hanlu.ingest.decode import decode, names_unknown
-from hanlu.ingest.directory import Directory
+from hanlu.ingest.directory import Directory, Snapshot
 from hanlu.ingest.figures import BATCH_MESSAGES, BATCH_READINGS, HELD_SECONDS, MESSAGES, RETRIES
 from hanlu.ingest.keeper import keeping
 from hanlu.ingest.lease import Leases, sessions_of
@@ -43,6 +43,8 @@ __all__ = ["Ingest", "run"]
 
 _log = logging.getLogger(__name__)
 
+_MOST_COMMANDS: Final = 1_000
+"""Commands kept while the broker is away, the newest; whoever asked for one that is gone asks again."""
 _IDLE_S: Final = 0.25
 """Seconds a round waits at most: what a request to stop may take."""
 
@@ -140,7 +142,7 @@ class Ingest:
         self._committing: _Batch | None = None
         self._committer = Committer(writer, subscriber.wake)
         self._owed: dict[tuple[str, bytes], Committed] = {}
-        self._commands: deque[tuple[Topic, bytes]] = deque()
+        self._commands: deque[tuple[Topic, bytes]] = deque(maxlen=_MOST_COMMANDS)
         self._receipted_at = float("-inf")
         self._retry_s = config.retry_min_s
 
@@ -210,9 +212,9 @@ class Ingest:
         if self._admission.loud and (beyond := self._admission.judge(delivery)) is not None:
             return beyond
         directory = self._directory
-        outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
+        outcome = _decoded(delivery, directory.snapshot)
         if names_unknown(outcome) and directory.refresh(self._writer.reader, missed=True):
-            outcome = decode(delivery.topic, delivery.payload, delivery.received_ms, directory.snapshot)
+            outcome = _decoded(delivery, directory.snapshot)
         return outcome
 
     def _hand_over(self) -> None:
@@ -289,3 +291,7 @@ class Ingest:
         except TransientError as away:
             left = self._held + len(self._subscriber.inbox)
             log(_log, logging.WARNING, "ingest.database.away", f"stopping; {away}", left_with_broker=left)
+
+
+def _decoded(delivery: Delivery, snapshot: Snapshot) -> Outcome:
+    return decode(delivery.topic, delivery.payload, delivery.received_ms, snapshot, retained=delivery.retained)

@@ -71,12 +71,14 @@ class Packet(NamedTuple):
         payload: the message.
         mid: packet id, 0 at QoS 0.
         qos: 0 or 1.
+        retained: the broker kept it for whoever subscribes; nobody knows how old it is.
     """
 
     topic: bytes
     payload: bytes
     mid: int
     qos: int
+    retained: bool = False
 
 
 class BufferedSocket:
@@ -142,7 +144,7 @@ class BufferedSocket:
                 return packets, True
             name_end = body - 2 if qos else body
             mid = block[name_end] << 8 | block[name_end + 1] if qos else 0
-            packets.append(Packet(block[title:name_end], block[body:stop], mid, qos))
+            packets.append(Packet(block[title:name_end], block[body:stop], mid, qos, kind & 1 == 1))
             most -= stop - body + overhead
             at = stop
         self._position = self._gate = at

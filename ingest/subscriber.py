@@ -254,8 +254,8 @@ class Subscriber:
             other = True
             while other and self._held < room:
                 packets, other = current.split(room - self._held, _OVERHEAD)
-                for topic, payload, mid, qos in packets:
-                    inbox.append(Delivery(_text(topic), payload, now_ms, generation, mid, qos))
+                for topic, payload, mid, qos, retained in packets:
+                    inbox.append(Delivery(_text(topic), payload, now_ms, generation, mid, qos, retained))
                     self._held += len(payload) + _OVERHEAD
                 # The client reads one packet of another kind, or finds the connection ended.
                 if other and (self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or not self._is(current)):

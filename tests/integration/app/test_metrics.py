@@ -104,6 +104,13 @@ def test_a_stranger_without_the_token_learns_nothing(scraped: TestClient, shown:
     assert "hanlu_" not in answer.text
 
 
+def test_behind_a_proxy_everybody_needs_the_token(register: Register):
+    settings = settings_of(register.url).with_values(web={"public_url": "https://example.org"})
+    app = create_app(settings, clock=register.clock)
+    with TestClient(app, base_url="https://example.org", client=("127.0.0.1", 50_000)) as client:
+        assert client.get("/metrics").status_code == 401
+
+
 @pytest.mark.parametrize(
     ("peer", "headers", "status"),
     [

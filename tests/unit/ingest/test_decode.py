@@ -302,6 +302,16 @@ class TestPlainDevices:
         assert (first.observed_ms, later.observed_ms) == ([NOON_MS], [NOON_MS + 60_000])
         assert first.digest != later.digest
 
+    def test_message_the_broker_kept_is_taken_with_its_own_time_and_refused_without(self) -> None:
+        timed = Edge().topic(), encode_json([temperature(-18)])
+        untimed = Edge().topic(), b'[{"n":"room-1/air_temperature","u":"Cel","v":-18}]'
+        ago = Edge().topic(), b'[{"n":"room-1/air_temperature","u":"Cel","v":-18,"t":-2}]'
+        assert isinstance(decode(*timed, NOON_MS, PLAIN, retained=True), Accepted)
+        for message in (untimed, ago):
+            outcome = decode(*message, NOON_MS, PLAIN, retained=True)
+            assert isinstance(outcome, Refused)
+            assert outcome.dead.reason is Reason.IMPOSSIBLE_TIME
+
     def test_seconds_ago_count_back_from_reception(self) -> None:
         pack = b'[{"n":"room-1/air_temperature","u":"Cel","v":-18,"t":-2.5}]'
         assert _accepted((Edge().topic(), pack), PLAIN).observed_ms == [NOON_MS - 2_500]

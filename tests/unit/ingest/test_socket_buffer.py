@@ -46,6 +46,15 @@ def _read(buffered: BufferedSocket, size: int = 99) -> bytes:
     return got
 
 
+def test_message_the_broker_kept_says_so(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    buffered, theirs = pair
+    kept = bytearray(_publish(b"a", b"old", 3))
+    kept[0] |= 1  # RETAIN, MQTT 3.1.1 3.3.1.3
+    theirs.sendall(bytes(kept) + _publish(b"a", b"new", 4))
+    assert buffered.fill()
+    assert buffered.split(ROOM, 0)[0] == [Packet(b"a", b"old", 3, 1, True), Packet(b"a", b"new", 4, 1)]
+
+
 def test_messages_are_taken_out_and_the_client_gets_the_rest_packet_by_packet(
     pair: tuple[BufferedSocket, socket.socket],
 ) -> None:
