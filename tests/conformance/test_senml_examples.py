@@ -27,7 +27,7 @@ def test_example_resolves_to_its_printed_form(name: str) -> None:
         for record in resolved
         if "v" in record or "vb" in record
     ]
-    assert [tuple(reading) for reading in pack.readings] == expected
+    assert [reading[:4] for reading in pack.readings] == expected
     assert {refused.reason for refused in pack.rejected} <= {Reason.NOT_NUMERIC}
 
 
