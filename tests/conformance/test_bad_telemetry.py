@@ -306,11 +306,12 @@ class TestFlood:
         messages = [edge.readings([temperature(-18, now - i)]) for i in range(300)]
         with working(low, one_platform), Client(broker) as client:
             client.listen(edge)
-            for _ in range(100):
+            for attempt in range(100):
                 committed = max((each["committed"] for each in client.receipts), default=0)
                 if committed == edge.seq:
                     break
-                client.publish(*messages[committed:])  # a gateway sends again what has no receipt, and nothing else
+                # The flood once; then, as a gateway does, again what has no receipt, oldest first and a window at a time.
+                client.publish(*(messages if attempt == 0 else messages[committed : committed + 40]))
                 time.sleep(0.3)
         assert one_platform.account(edge) | {"stored": 300, "watermark": 300} == one_platform.account(edge)
         assert one_platform.dead_letters() == {}
