@@ -74,10 +74,12 @@ class Admission:
         sizes: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            if _is_beyond(outcome):
+                continue  # charged for what it did not get, a gateway that goes on would never get anything again
             topic = delivery.topic
             messages[topic] += 1
             sizes[topic] += len(delivery.payload)
-            if isinstance(outcome, Refused) and outcome.dead.reason is not Reason.THROTTLED:
+            if isinstance(outcome, Refused):
                 refused[topic] += 1
         now = self._clock.monotonic()
         for topic, count in messages.items():
@@ -87,6 +89,11 @@ class Admission:
                     _log, logging.WARNING, "ingest.gateway.loud", "beyond its allowance: throttled",
                     gateway=gateway, refused=refused[topic], messages=count,
                 )  # fmt: skip
+
+
+def _is_beyond(outcome: Outcome) -> bool:
+    """Tell whether a message was not looked at because its gateway had overspent."""
+    return isinstance(outcome, Left) or (isinstance(outcome, Refused) and outcome.dead.reason is Reason.THROTTLED)
 
 
 def _gateway(topic: str) -> str:

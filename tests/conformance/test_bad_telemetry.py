@@ -310,7 +310,7 @@ class TestFlood:
                 committed = max((each["committed"] for each in client.receipts), default=0)
                 if committed == edge.seq:
                     break
-                # The flood once; then, as a gateway does, again what has no receipt, oldest first and a window at a time.
+                # The flood once; then, as a gateway does, again what has no receipt, a window at a time.
                 client.publish(*(messages if attempt == 0 else messages[committed : committed + 40]))
                 time.sleep(0.3)
         assert one_platform.account(edge) | {"stored": 300, "watermark": 300} == one_platform.account(edge)
