@@ -16,7 +16,7 @@ from contextlib import closing
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.figures import ARRIVALS, CHANGES, PAGE_SECONDS
-from hanlu.alerts.rule import Kind
+from hanlu.alerts.kind import Kind
 from hanlu.alerts.store import Cursor, Store
 from hanlu.alerts.watch import Watch
 from hanlu.core.clock import Clock, SystemClock

@@ -9,7 +9,8 @@ from typing import Any
 from psycopg.rows import class_row, dict_row, scalar_row
 
 from hanlu.alerts.alarm import Event, ProcessState, process
-from hanlu.alerts.rule import Kind, Limit, RuleState
+from hanlu.alerts.judge.limit import Limit, RuleState
+from hanlu.alerts.kind import Kind
 from hanlu.alerts.watch import Arrival, Change, Channel, Key, Late
 from hanlu.core.clock import from_ms
 from hanlu.core.errors import NotFoundError

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hanlu.alerts.alarm import Event
-from hanlu.alerts.rule import QUIET, Kind, Limit, RuleState, silent_at, step
+from hanlu.alerts.judge.limit import QUIET, Limit, RuleState, silent_at, step
+from hanlu.alerts.kind import Kind
 
 __all__ = ["Arrival", "Change", "Channel", "Key", "Late", "Outcome", "Watch"]
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 __all__ = ["live_words", "metric_name", "reason_name", "unit_label", "words"]
@@ -21,8 +22,10 @@ _LIVE: Final = (
 
 @cache
 def _texts() -> dict[str, dict[str, str]]:
-    text = files("hanlu.alerts").joinpath("i18n.json").read_text(encoding="utf-8")
-    texts: dict[str, dict[str, str]] = json.loads(text)
+    room = Path(str(files("hanlu.alerts")))
+    texts: dict[str, dict[str, str]] = {}
+    for path in sorted(room.rglob("i18n.json")):
+        texts |= json.loads(path.read_text(encoding="utf-8"))
     return texts
 
 

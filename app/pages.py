@@ -25,7 +25,7 @@ from hanlu.registry.access import Person
 __all__ = ["LANGUAGE_COOKIE", "ROOMS_WITH_PAGES", "HtmlPages"]
 
 ROOMS_WITH_PAGES = ("app", "registry", "ingest", "alerts", "trace")
-"""Rooms whose `templates`, `static` and `i18n.json` are joined; a later room adds its name here."""
+"""Rooms whose `templates`, `static` and `i18n.json` (their folders' too) are joined; a later room adds its name here."""
 
 LANGUAGE_COOKIE = "lang"
 _LANGUAGE_COOKIE_S = 365 * 24 * 3600
@@ -53,7 +53,7 @@ class HtmlPages:
         folders = {room: Path(str(files(f"hanlu.{room}"))) for room in rooms}
         static = {room: folder / "static" for room, folder in folders.items()}
         self.static = StaticFiles(static | ({"vendor": vendor} if vendor else {}))
-        self.wording = Wording(folder / "i18n.json" for folder in folders.values())
+        self.wording = Wording(path for folder in folders.values() for path in sorted(folder.rglob("i18n.json")))
         self._clock = clock or SystemClock()
         self._secure = secure
         by_room = {

@@ -483,7 +483,7 @@ COMMENT ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with
 
 CREATE TABLE alerts.alarm (
     alarm_id bigint NOT NULL,
-    channel_id integer NOT NULL,
+    channel_id integer,
     kind text NOT NULL,
     priority smallint NOT NULL,
     process_state text NOT NULL,
@@ -500,13 +500,31 @@ CREATE TABLE alerts.alarm (
     peak_at timestamp with time zone,
     replayed boolean DEFAULT false NOT NULL,
     version integer DEFAULT 1 NOT NULL,
-    CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'no_data'::text, 'gap'::text]))),
+    site_id bigint,
+    item text,
+    item_zh text,
+    item_en text,
+    rule_code text,
+    rule_version integer,
+    cause text DEFAULT 'unknown'::text NOT NULL,
+    hold_reason text,
+    explained_by bigint,
+    latches boolean DEFAULT false NOT NULL,
+    called_at timestamp with time zone,
+    respond_by timestamp with time zone,
+    re_alarm_at timestamp with time zone,
+    assignee text,
+    CONSTRAINT alarm_hold CHECK (((suppression_state <> 'SUPPRESSED_BY_DESIGN'::text) OR (hold_reason IS NOT NULL))),
+    CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'high_high'::text, 'low_low'::text, 'rate'::text, 'time_to_limit'::text, 'dose'::text, 'out_of_range'::text, 'no_data'::text, 'gap'::text, 'stuck'::text, 'drift'::text, 'door'::text, 'power'::text, 'compressor'::text, 'defrost_long'::text, 'defrost_often'::text, 'defrost_recovery'::text, 'spool'::text, 'clock'::text, 'calibration'::text, 'stock'::text, 'reserve'::text, 'expiry'::text]))),
     CONSTRAINT alarm_priority_check CHECK (((priority >= 1) AND (priority <= 3))),
-    CONSTRAINT alarm_process_state_check CHECK ((process_state = ANY (ARRAY['NORMAL'::text, 'UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text, 'RTN_UNACKNOWLEDGED'::text]))),
+    CONSTRAINT alarm_process_state_check CHECK ((process_state = ANY (ARRAY['NORMAL'::text, 'UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text, 'RTN_UNACKNOWLEDGED'::text, 'LATCHED_UNACKNOWLEDGED'::text, 'LATCHED_ACKNOWLEDGED'::text]))),
+    CONSTRAINT alarm_subject CHECK (((channel_id IS NULL) = ((item IS NOT NULL) AND (site_id IS NOT NULL)))),
     CONSTRAINT alarm_suppression_state_check CHECK ((suppression_state = ANY (ARRAY['NONE'::text, 'SHELVED'::text, 'SUPPRESSED_BY_DESIGN'::text, 'OUT_OF_SERVICE'::text])))
 );
 
 COMMENT ON TABLE alerts.alarm IS 'One occurrence of an alarm, from being raised to normal; a channel and kind have at most one that is not NORMAL and not returned.';
+
+COMMENT ON COLUMN alerts.alarm.channel_id IS 'What measured it; null for goods at a place (site_id, item).';
 
 COMMENT ON COLUMN alerts.alarm.exceeded_at IS 'Observation time at which the limit was first exceeded (start of the excursion).';
 
@@ -518,167 +536,28 @@ COMMENT ON COLUMN alerts.alarm.peak IS 'Worst value between exceeded_at and retu
 
 COMMENT ON COLUMN alerts.alarm.version IS 'Counts journal entries; acknowledging names the version it saw.';
 
+COMMENT ON COLUMN alerts.alarm.item IS 'Goods the alarm is about, by the key of the stock view; item_zh and item_en are how people call them.';
+
+COMMENT ON COLUMN alerts.alarm.rule_code IS 'Rule and version that raised it; null for alarms from before rules were data.';
+
+COMMENT ON COLUMN alerts.alarm.cause IS 'What probably lies behind it, as far as the readings tell (hanlu.alerts.kind.Cause); may change while it stands.';
+
+COMMENT ON COLUMN alerts.alarm.hold_reason IS 'Why nobody is called while suppressed: hanlu.alerts.kind.Hold, or what the person said who shelved it.';
+
+COMMENT ON COLUMN alerts.alarm.explained_by IS 'The alarm (power, gateway) that explains this one and speaks for it.';
+
+COMMENT ON COLUMN alerts.alarm.latches IS 'Its rule waits for a reset.';
+
+COMMENT ON COLUMN alerts.alarm.called_at IS 'Platform time at which it first asked for a person; null while it never did.';
+
+COMMENT ON COLUMN alerts.alarm.respond_by IS 'called_at plus the rule''s time to respond.';
+
+COMMENT ON COLUMN alerts.alarm.re_alarm_at IS 'When an acknowledged alarm that still stands calls again; null never.';
+
+COMMENT ON COLUMN alerts.alarm.assignee IS 'Login of the person who took it on.';
+
 ALTER TABLE alerts.alarm ALTER COLUMN alarm_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME alerts.alarm_alarm_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-CREATE VIEW alerts.alarm_v AS
- SELECT alarm_id,
-    channel_id,
-    kind,
-    priority,
-    process_state,
-    suppression_state,
-    limit_value,
-    exceeded_at,
-    raised_at,
-    returned_at,
-    acknowledged_at,
-    peak,
-    peak_at,
-    replayed
-   FROM alerts.alarm;
-
-COMMENT ON VIEW alerts.alarm_v IS 'Alarms for the trace room; who acknowledged is not in it.';
-
-CREATE TABLE alerts.cursor (
-    name text NOT NULL,
-    txid xid8 NOT NULL,
-    arrival_id bigint NOT NULL
-);
-
-COMMENT ON TABLE alerts.cursor IS 'How far a follower of telemetry.arrival_feed has come; moves in the transaction of what it caused.';
-
-CREATE VIEW alerts.follower_v AS
- SELECT n.name,
-    COALESCE(c.txid, '0'::xid8) AS txid,
-    COALESCE(c.arrival_id, (0)::bigint) AS arrival_id
-   FROM (( VALUES ('engine'::text)) n(name)
-     LEFT JOIN alerts.cursor c USING (name));
-
-COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
-
-CREATE TABLE alerts.journal (
-    journal_id bigint NOT NULL,
-    txid xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    alarm_id bigint NOT NULL,
-    version integer NOT NULL,
-    at timestamp with time zone NOT NULL,
-    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    event text NOT NULL,
-    from_state text NOT NULL,
-    to_state text NOT NULL,
-    actor text NOT NULL,
-    value double precision,
-    note text DEFAULT ''::text NOT NULL
-);
-
-COMMENT ON TABLE alerts.journal IS 'Every transition once, append only; the unique pair is what makes a repeated run harmless.';
-
-COMMENT ON COLUMN alerts.journal.at IS 'When it happened: observation time for the process, platform time for people.';
-
-COMMENT ON COLUMN alerts.journal.event IS 'raise, return, acknowledge, or correct (a late reading changed the peak)';
-
-COMMENT ON COLUMN alerts.journal.actor IS 'engine, or the login of a person';
-
-CREATE VIEW alerts.journal_feed AS
- SELECT txid,
-    journal_id,
-    alarm_id,
-    version,
-    at,
-    recorded_at,
-    event,
-    from_state,
-    to_state,
-    actor,
-    value,
-    note
-   FROM alerts.journal
-  WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
-
-COMMENT ON VIEW alerts.journal_feed IS 'Journal entries whose transaction is over for every snapshot: follow it by (txid, journal_id) > cursor, in that order.';
-
-ALTER TABLE alerts.journal ALTER COLUMN journal_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME alerts.journal_journal_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-CREATE TABLE alerts.rule_state (
-    channel_id integer NOT NULL,
-    kind text NOT NULL,
-    newest_ms bigint NOT NULL,
-    start_ms bigint,
-    raised boolean DEFAULT false NOT NULL,
-    clear_ms bigint,
-    peak double precision,
-    peak_ms bigint,
-    CONSTRAINT rule_state_check CHECK (((start_ms IS NOT NULL) OR (NOT raised))),
-    CONSTRAINT rule_state_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text])))
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE alerts.rule_state IS 'The engine''s memory per channel and limit, so that a kill loses nothing; every reading updates it, hence the free space.';
-
-COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Unix milliseconds UTC, as are the others.';
-
-COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
-
-COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
-
-CREATE TABLE hanlu.migration (
-    room text NOT NULL,
-    name text NOT NULL,
-    checksum text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-CREATE TABLE registry.audit (
-    audit_id bigint NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    person_id bigint,
-    action text NOT NULL,
-    subject text DEFAULT ''::text NOT NULL,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL
-);
-
-COMMENT ON TABLE registry.audit IS 'Who did what: sign-ins, acknowledgements, exports. Append only.';
-
-ALTER TABLE registry.audit ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME registry.audit_audit_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-CREATE TABLE registry.broker_login (
-    gateway_id bigint NOT NULL,
-    password_hash text NOT NULL,
-    changed_at timestamp with time zone NOT NULL,
-    previous_hash text,
-    previous_until timestamp with time zone,
-    CONSTRAINT broker_login_check CHECK (((previous_hash IS NULL) = (previous_until IS NULL)))
-);
-
-COMMENT ON TABLE registry.broker_login IS 'How gateways sign in to the broker; random passwords of 192 bits, kept as salted hashes.';
-
-COMMENT ON COLUMN registry.broker_login.password_hash IS 'PBKDF2 with HMAC-SHA-512 as Mosquitto writes it ($7$rounds$salt$digest), so that its password file needs no clear text.';
-
-COMMENT ON COLUMN registry.broker_login.previous_hash IS 'The password before, good until previous_until where the broker asks us.';
-
-ALTER TABLE registry.channel ALTER COLUMN channel_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME registry.channel_channel_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -839,6 +718,261 @@ CREATE VIEW registry.channel_v AS
      LEFT JOIN registry.limit_profile_now p ON (((p.code = COALESCE(c.limit_profile_code, z.limit_profile_code)) AND (p.metric = c.metric))));
 
 COMMENT ON VIEW registry.channel_v IS 'A channel with where it stands, whose it is and its limits in force; the contract with ingest, alerts and trace.';
+
+CREATE VIEW alerts.alarm_place_v AS
+ SELECT a.alarm_id,
+    COALESCE(c.organisation_path, o.path) AS organisation_path,
+    COALESCE(c.site_id, s.site_id) AS site_id,
+    COALESCE(c.site, s.code) AS site,
+    COALESCE(c.site_zh, s.name_zh) AS site_zh,
+    COALESCE(c.site_en, s.name_en) AS site_en,
+    c.zone_id,
+    COALESCE(c.zone, ((c.gateway || '~'::text) || c.device), a.item) AS zone,
+    COALESCE(c.zone_zh, c.device, a.item_zh) AS zone_zh,
+    COALESCE(c.zone_en, c.device, a.item_en) AS zone_en,
+    c.gateway_id,
+    c.gateway,
+    c.device,
+    COALESCE(c.metric, a.kind) AS metric,
+    COALESCE(c.unit, ''::text) AS unit,
+    COALESCE(c.period_s, (0)::double precision) AS period_s,
+    c.low,
+    c.high,
+    c.limit_profile
+   FROM (((alerts.alarm a
+     LEFT JOIN registry.channel_v c USING (channel_id))
+     LEFT JOIN registry.site s ON ((s.site_id = a.site_id)))
+     LEFT JOIN registry.organisation o ON ((o.organisation_id = s.organisation_id)));
+
+COMMENT ON VIEW alerts.alarm_place_v IS 'Where an alarm is and whose, for alarms of channels and of goods alike; joins alerts.alarm by alarm_id.';
+
+CREATE VIEW alerts.alarm_v AS
+ SELECT alarm_id,
+    channel_id,
+    kind,
+    priority,
+    process_state,
+    suppression_state,
+    limit_value,
+    exceeded_at,
+    raised_at,
+    returned_at,
+    acknowledged_at,
+    peak,
+    peak_at,
+    replayed
+   FROM alerts.alarm;
+
+COMMENT ON VIEW alerts.alarm_v IS 'Alarms for the trace room; who acknowledged is not in it.';
+
+CREATE TABLE alerts.cursor (
+    name text NOT NULL,
+    txid xid8 NOT NULL,
+    arrival_id bigint NOT NULL
+);
+
+COMMENT ON TABLE alerts.cursor IS 'How far a follower of telemetry.arrival_feed has come; moves in the transaction of what it caused.';
+
+CREATE VIEW alerts.follower_v AS
+ SELECT n.name,
+    COALESCE(c.txid, '0'::xid8) AS txid,
+    COALESCE(c.arrival_id, (0)::bigint) AS arrival_id
+   FROM (( VALUES ('engine'::text)) n(name)
+     LEFT JOIN alerts.cursor c USING (name));
+
+COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
+
+CREATE TABLE alerts.journal (
+    journal_id bigint NOT NULL,
+    txid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    alarm_id bigint NOT NULL,
+    version integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    event text NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    actor text NOT NULL,
+    value double precision,
+    note text DEFAULT ''::text NOT NULL
+);
+
+COMMENT ON TABLE alerts.journal IS 'Every transition once, append only; the unique pair is what makes a repeated run harmless.';
+
+COMMENT ON COLUMN alerts.journal.at IS 'When it happened: observation time for the process, platform time for people.';
+
+COMMENT ON COLUMN alerts.journal.event IS 'Words of hanlu.alerts.alarm (Event, SuppressionEvent), correct (a late reading changed the record), cause, assign, explain';
+
+COMMENT ON COLUMN alerts.journal.actor IS 'engine, or the login of a person';
+
+CREATE VIEW alerts.journal_feed AS
+ SELECT txid,
+    journal_id,
+    alarm_id,
+    version,
+    at,
+    recorded_at,
+    event,
+    from_state,
+    to_state,
+    actor,
+    value,
+    note
+   FROM alerts.journal
+  WHERE (txid < pg_snapshot_xmin(pg_current_snapshot()));
+
+COMMENT ON VIEW alerts.journal_feed IS 'Journal entries whose transaction is over for every snapshot: follow it by (txid, journal_id) > cursor, in that order.';
+
+ALTER TABLE alerts.journal ALTER COLUMN journal_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.journal_journal_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.memory (
+    channel_id integer NOT NULL,
+    state jsonb NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE alerts.memory IS 'What the judges remember of a channel (hanlu.alerts.judge.room.Memory), so that a kill loses nothing; changes with its readings, in the transaction of what they caused.';
+
+CREATE TABLE alerts.rule (
+    code text NOT NULL,
+    version integer NOT NULL,
+    document jsonb NOT NULL,
+    withdrawn boolean DEFAULT false NOT NULL,
+    author text NOT NULL,
+    note text DEFAULT ''::text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT rule_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,59}$'::text)),
+    CONSTRAINT rule_version_check CHECK ((version >= 1))
+);
+
+COMMENT ON TABLE alerts.rule IS 'Alarm rules, append only: the highest version of a code is in force unless it is withdrawn.';
+
+COMMENT ON COLUMN alerts.rule.document IS 'A hanlu.alerts.rules.model.Rule as JSON.';
+
+COMMENT ON COLUMN alerts.rule.author IS 'Login of a person, or hanlu for what is shipped.';
+
+CREATE TABLE alerts.rule_state (
+    channel_id integer NOT NULL,
+    kind text NOT NULL,
+    newest_ms bigint NOT NULL,
+    start_ms bigint,
+    raised boolean DEFAULT false NOT NULL,
+    clear_ms bigint,
+    peak double precision,
+    peak_ms bigint,
+    CONSTRAINT rule_state_check CHECK (((start_ms IS NOT NULL) OR (NOT raised))),
+    CONSTRAINT rule_state_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE alerts.rule_state IS 'The engine''s memory per channel and limit, so that a kill loses nothing; every reading updates it, hence the free space.';
+
+COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Unix milliseconds UTC, as are the others.';
+
+COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
+
+COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
+
+CREATE TABLE alerts.suppression (
+    channel_id integer NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    note text DEFAULT ''::text NOT NULL,
+    actor text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT suppression_check CHECK (((state <> 'SHELVED'::text) OR (expires_at IS NOT NULL))),
+    CONSTRAINT suppression_state_check CHECK ((state = ANY (ARRAY['SHELVED'::text, 'SUPPRESSED_BY_DESIGN'::text, 'OUT_OF_SERVICE'::text])))
+);
+
+COMMENT ON TABLE alerts.suppression IS 'Points (a channel and a kind, or * for every kind) that a person has suppressed now; what the plant''s logic holds stands on the alarm itself.';
+
+COMMENT ON COLUMN alerts.suppression.expires_at IS 'When it ends by itself; a shelf without an end there is not.';
+
+CREATE TABLE alerts.suppression_journal (
+    suppression_journal_id bigint NOT NULL,
+    channel_id integer NOT NULL,
+    kind text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    event text NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    note text DEFAULT ''::text NOT NULL,
+    actor text NOT NULL,
+    expires_at timestamp with time zone
+);
+
+COMMENT ON TABLE alerts.suppression_journal IS 'Every change of alerts.suppression, append only, also where no alarm stands.';
+
+ALTER TABLE alerts.suppression_journal ALTER COLUMN suppression_journal_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.suppression_journal_suppression_journal_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE hanlu.migration (
+    room text NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE registry.audit (
+    audit_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    person_id bigint,
+    action text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE registry.audit IS 'Who did what: sign-ins, acknowledgements, exports. Append only.';
+
+ALTER TABLE registry.audit ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.audit_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registry.broker_login (
+    gateway_id bigint NOT NULL,
+    password_hash text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    previous_hash text,
+    previous_until timestamp with time zone,
+    CONSTRAINT broker_login_check CHECK (((previous_hash IS NULL) = (previous_until IS NULL)))
+);
+
+COMMENT ON TABLE registry.broker_login IS 'How gateways sign in to the broker; random passwords of 192 bits, kept as salted hashes.';
+
+COMMENT ON COLUMN registry.broker_login.password_hash IS 'PBKDF2 with HMAC-SHA-512 as Mosquitto writes it ($7$rounds$salt$digest), so that its password file needs no clear text.';
+
+COMMENT ON COLUMN registry.broker_login.previous_hash IS 'The password before, good until previous_until where the broker asks us.';
+
+ALTER TABLE registry.channel ALTER COLUMN channel_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME registry.channel_channel_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE registry.device ALTER COLUMN device_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME registry.device_device_id_seq
@@ -2149,6 +2283,9 @@ ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_channel_id_kind_raised_at_key UNIQUE (channel_id, kind, raised_at);
 
 ALTER TABLE ONLY alerts.alarm
+    ADD CONSTRAINT alarm_item_once UNIQUE (site_id, item, kind, raised_at);
+
+ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_pkey PRIMARY KEY (alarm_id);
 
 ALTER TABLE ONLY alerts.cursor
@@ -2160,8 +2297,20 @@ ALTER TABLE ONLY alerts.journal
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (journal_id);
 
+ALTER TABLE ONLY alerts.memory
+    ADD CONSTRAINT memory_pkey PRIMARY KEY (channel_id);
+
+ALTER TABLE ONLY alerts.rule
+    ADD CONSTRAINT rule_pkey PRIMARY KEY (code, version);
+
 ALTER TABLE ONLY alerts.rule_state
     ADD CONSTRAINT rule_state_pkey PRIMARY KEY (channel_id, kind);
+
+ALTER TABLE ONLY alerts.suppression_journal
+    ADD CONSTRAINT suppression_journal_pkey PRIMARY KEY (suppression_journal_id);
+
+ALTER TABLE ONLY alerts.suppression
+    ADD CONSTRAINT suppression_pkey PRIMARY KEY (channel_id, kind);
 
 ALTER TABLE ONLY hanlu.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (room, name);
@@ -2449,9 +2598,17 @@ CREATE UNIQUE INDEX alarm_active ON alerts.alarm USING btree (channel_id, kind) 
 
 CREATE INDEX alarm_by_time ON alerts.alarm USING btree (raised_at DESC);
 
+CREATE INDEX alarm_explained ON alerts.alarm USING btree (explained_by) WHERE (explained_by IS NOT NULL);
+
+CREATE UNIQUE INDEX alarm_item_active ON alerts.alarm USING btree (site_id, item, kind) WHERE ((process_state = ANY (ARRAY['UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text])) AND (item IS NOT NULL));
+
 CREATE INDEX alarm_open ON alerts.alarm USING btree (process_state, priority, raised_at DESC) WHERE (process_state <> 'NORMAL'::text);
 
+CREATE INDEX alarm_re_alarm ON alerts.alarm USING btree (re_alarm_at) WHERE (re_alarm_at IS NOT NULL);
+
 CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
+
+CREATE INDEX suppression_journal_channel ON alerts.suppression_journal USING btree (channel_id, suppression_journal_id);
 
 CREATE INDEX audit_at ON registry.audit USING btree (at DESC);
 
@@ -2524,6 +2681,9 @@ CREATE INDEX event_thing_uri ON trace.event_thing USING btree (uri);
 CREATE INDEX label_lot ON trace.label USING btree (lot_uri);
 
 CREATE TRIGGER dead_letter_counted AFTER INSERT OR DELETE OR UPDATE ON telemetry.dead_letter FOR EACH ROW EXECUTE FUNCTION telemetry.count_dead_letter();
+
+ALTER TABLE ONLY alerts.alarm
+    ADD CONSTRAINT alarm_explained_by_fkey FOREIGN KEY (explained_by) REFERENCES alerts.alarm(alarm_id);
 
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
@@ -2700,23 +2860,6 @@ REVOKE ALL ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp w
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
 
-GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_alerts;
-GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
-
-GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
-
-GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
-
-GRANT SELECT ON TABLE alerts.journal_feed TO hanlu_alerts;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
-
-GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.broker_login TO hanlu_registry;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.device TO hanlu_registry;
 GRANT SELECT ON TABLE registry.device TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.device TO hanlu_alerts;
@@ -2767,6 +2910,33 @@ GRANT SELECT ON TABLE registry.channel_v TO hanlu_ingest;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_alerts;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_trace;
 GRANT SELECT ON TABLE registry.channel_v TO hanlu_reader;
+
+GRANT SELECT ON TABLE alerts.alarm_place_v TO hanlu_alerts;
+
+GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_alerts;
+GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
+
+GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
+
+GRANT SELECT ON TABLE alerts.journal_feed TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.memory TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.rule TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.suppression TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.suppression_journal TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.broker_login TO hanlu_registry;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.enrolment TO hanlu_registry;
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from frozen_room import MINUTE, frozen_room, known_excursions, local_ms
 
 from hanlu.alerts.alarm import Event
-from hanlu.alerts.rule import QUIET, Kind, Limit, Transition, step
+from hanlu.alerts.judge.limit import QUIET, Limit, Transition, step
+from hanlu.alerts.kind import Kind
 
 FROZEN = Limit(Kind.HIGH, -15.0, 1.0, 30 * MINUTE, 1 * MINUTE, 10 * MINUTE)
 

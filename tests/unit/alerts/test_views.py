@@ -74,10 +74,12 @@ def test_every_reason_of_refusal_has_words() -> None:
 
 
 def test_every_word_the_templates_and_the_code_ask_for_is_there_in_both_languages() -> None:
-    texts = json.loads((ROOM / "i18n.json").read_text(encoding="utf-8"))
+    texts = {}
+    for path in ROOM.rglob("i18n.json"):
+        texts |= json.loads(path.read_text(encoding="utf-8"))
     assert all(set(each) == {"zh", "en"} and all(each.values()) for each in texts.values())
     asked: set[str] = set()
-    for file in [*ROOM.glob("templates/alerts/*.html"), *ROOM.glob("*.py")]:
+    for file in [*ROOM.glob("templates/alerts/*.html"), *ROOM.rglob("*.py")]:
         asked |= set(re.findall(r"['\"](alerts\.[a-z0-9_]+\.[A-Za-z0-9_]+)['\"]", file.read_text(encoding="utf-8")))
     actions = {"alerts.engine.lost", "alerts.engine.wait", "alerts.engine.start", "alerts.stream.lost",
                "alerts.stream.refused", "alerts.alarm.acknowledge"}  # fmt: skip

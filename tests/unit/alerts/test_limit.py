@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanlu.alerts.alarm import Event
-from hanlu.alerts.rule import QUIET, Kind, Limit, RuleState, Transition, silent_at, step
+from hanlu.alerts.judge.limit import QUIET, Limit, RuleState, Transition, silent_at, step
+from hanlu.alerts.kind import Kind
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
 MINUTE = 60_000

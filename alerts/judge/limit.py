@@ -25,22 +25,12 @@ Source: ANSI/ISA-18.2-2016 annex on deadband and delay times; the event-time rul
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from hanlu.alerts.alarm import Event
+from hanlu.alerts.kind import Kind
 
-__all__ = ["QUIET", "Kind", "Limit", "RuleState", "Transition", "silent_at", "step"]
-
-
-class Kind(StrEnum):
-    """What an alarm is about."""
-
-    HIGH = "high"
-    LOW = "low"
-    NO_DATA = "no_data"
-    GAP = "gap"
-    """Messages of a gateway are missing although later ones have come; stands on its own health channel."""
+__all__ = ["QUIET", "Limit", "RuleState", "Transition", "silent_at", "step"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""What a rule is: an alarm's kind, where it holds, its parameters, and why it exists at all.
+
+A rule without a rationalization cannot be written: who cannot say what an alarm's reader should do has no alarm.
+
+Source: ANSI/ISA-18.2-2016 clause 9 (rationalization: cause, consequence, response, time to respond, priority).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+from hanlu.alerts.kind import Kind
+from hanlu.alerts.rules.parameters import PARAMETERS, Parameters
+
+__all__ = ["Applies", "Rationalization", "Rule"]
+
+Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Prose = Annotated[str, Field(min_length=1, max_length=600)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Applies(_Model):
+    """Where a rule holds: every field that is given must match; none at all matches everything of the rule's kind.
+
+    Of several rules of one kind that match a channel the most specific one is in force; see `assign.py`.
+    """
+
+    metric: Name | None = None
+    """e.g. `air_temperature`."""
+    profile: Name | None = None
+    """Code of the limit profile the channel is judged by."""
+    profiled: bool | None = None
+    """True: only channels that some profile judges; False: only those that none does."""
+    device_kind: Name | None = None
+    """e.g. `cold_room`, `gateway`."""
+    organisation: Name | None = None
+    """Code of a node of the tree; everything below it."""
+    site: Name | None = None
+    zone: Name | None = None
+    gateway: Name | None = None
+    channel: Name | None = None
+    """One channel as `gateway/device/metric`."""
+
+
+class Rationalization(_Model):
+    """Why the alarm exists and what it asks for, in both languages."""
+
+    cause_zh: Prose
+    cause_en: Prose
+    consequence_zh: Prose
+    consequence_en: Prose
+    response_zh: Prose
+    response_en: Prose
+    time_to_respond_min: Annotated[int, Field(ge=1, le=30 * 1440)]
+    """Minutes a person has before the consequence."""
+
+
+class Rule(_Model):
+    """One rule, one version of it."""
+
+    code: Code
+    """e.g. `frozen-air-high`; stays the same over its versions."""
+    kind: Kind
+    title_zh: Name
+    title_en: Name
+    applies: Applies = Applies()
+    enabled: bool = True
+    """False switches the kind off where the rule holds: how a general rule is overridden for one room."""
+    priority: Annotated[int, Field(ge=1, le=3)] | None = None
+    """1 critical, 2 high, 3 low; None takes the profile's."""
+    parameters: SerializeAsAny[Parameters]
+    rationalization: Rationalization
+    latch: bool = False
+    """The alarm stays, also when its condition is gone, until somebody resets it."""
+    re_alarm_min: Annotated[int, Field(ge=1, le=10_080)] | None = None
+    """Minutes after an acknowledgement until a condition that still holds calls again; None never does."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_parameters(cls, value: Any) -> Any:
+        """Read the parameters as those of the rule's kind."""
+        if (
+            isinstance(value, dict)
+            and value.get("kind") in set(Kind)
+            and not isinstance(value.get("parameters"), Parameters)
+        ):
+            typed = PARAMETERS[Kind(value["kind"])].model_validate(value.get("parameters") or {})
+            return {**value, "parameters": typed}
+        return value
+
+    @property
+    def runbook(self) -> str:
+        """Return the page that explains this alarm: one a kind, `docs/runbooks/<kind>.md`, shown by the console too."""
+        return self.kind.value
