@@ -14,6 +14,9 @@ The two are coupled in two places, and `settle` runs the coupling to its fixed p
 * When a point leaves suppression, what is true is judged at once: `resume` gives the event that an alarm whose
   condition still holds needs so that it calls again, even when it had been acknowledged before.
 
+An alarm may be quiet for several reasons at once (shelved, and a defrost runs), of which it shows one. `bring` gives
+the steps to a state that one of the reasons that are left supports; only without any does it leave suppression.
+
 When the condition comes true again while an earlier occurrence has returned but was never acknowledged, a new
 occurrence begins and the old one stays to be acknowledged: so RAISE is lawful in NORMAL only. (Where other systems let
 RTN_UNACKNOWLEDGED turn back into UNACKNOWLEDGED, the earlier excursion disappears from the operator's list.) RE_ALARM
@@ -29,7 +32,7 @@ service, re-alarm); OPC UA Part 9 5.5.2 (condition branches keep the earlier occ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from enum import StrEnum
 from typing import Final
 
@@ -42,6 +45,7 @@ __all__ = [
     "ProcessState",
     "SuppressionEvent",
     "SuppressionState",
+    "bring",
     "calls",
     "diagram",
     "process",
@@ -173,6 +177,42 @@ def resume(state: ProcessState) -> Event | None:
     An unacknowledged one calls by itself, an acknowledged one whose condition still holds is to call again.
     """
     return Event.RE_ALARM if state is _ACKNOWLEDGED else None
+
+
+_ENTER: Final = {
+    _SHELVED: SuppressionEvent.SHELVE,
+    _BY_DESIGN: SuppressionEvent.SUPPRESS,
+    _OUT_OF_SERVICE: SuppressionEvent.REMOVE_FROM_SERVICE,
+}
+_LEAVE: Final = {
+    _SHELVED: SuppressionEvent.UNSHELVE,
+    _BY_DESIGN: SuppressionEvent.UNSUPPRESS,
+    _OUT_OF_SERVICE: SuppressionEvent.RETURN_TO_SERVICE,
+}
+
+
+def bring(
+    state: SuppressionState, reasons: Set[SuppressionState], *, expired: bool = False
+) -> tuple[SuppressionEvent, ...]:
+    """Return the lawful steps from `state` to one that `reasons` support.
+
+    Args:
+        state: what the alarm shows now.
+        reasons: what there is reason for, any of the three suppressed states; none: it leaves suppression.
+        expired: the reason that is gone ran out by itself (EXPIRE instead of a person's or the plant's word).
+    """
+    if _OUT_OF_SERVICE in reasons:
+        goal = _OUT_OF_SERVICE
+    elif state in reasons or not reasons:
+        goal = state if reasons else _NONE
+    else:
+        goal = _SHELVED if _SHELVED in reasons else _BY_DESIGN
+    if goal is state:
+        return ()
+    if state is not _NONE and (state, _ENTER.get(goal)) not in SUPPRESSION:
+        leave = SuppressionEvent.EXPIRE if expired else _LEAVE[state]
+        return (leave,) if goal is _NONE else (leave, _ENTER[goal])
+    return (_ENTER[goal],)
 
 
 def calls(state: ProcessState, suppression: SuppressionState) -> bool:

@@ -514,6 +514,10 @@ CREATE TABLE alerts.alarm (
     respond_by timestamp with time zone,
     re_alarm_at timestamp with time zone,
     assignee text,
+    plant_hold text,
+    respond_s integer,
+    re_alarm_s integer,
+    unit text,
     CONSTRAINT alarm_hold CHECK (((suppression_state <> 'SUPPRESSED_BY_DESIGN'::text) OR (hold_reason IS NOT NULL))),
     CONSTRAINT alarm_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text, 'high_high'::text, 'low_low'::text, 'rate'::text, 'time_to_limit'::text, 'dose'::text, 'out_of_range'::text, 'no_data'::text, 'gap'::text, 'stuck'::text, 'drift'::text, 'door'::text, 'power'::text, 'compressor'::text, 'defrost_long'::text, 'defrost_often'::text, 'defrost_recovery'::text, 'spool'::text, 'clock'::text, 'calibration'::text, 'stock'::text, 'reserve'::text, 'expiry'::text]))),
     CONSTRAINT alarm_priority_check CHECK (((priority >= 1) AND (priority <= 3))),
@@ -555,6 +559,14 @@ COMMENT ON COLUMN alerts.alarm.respond_by IS 'called_at plus the rule''s time to
 COMMENT ON COLUMN alerts.alarm.re_alarm_at IS 'When an acknowledged alarm that still stands calls again; null never.';
 
 COMMENT ON COLUMN alerts.alarm.assignee IS 'Login of the person who took it on.';
+
+COMMENT ON COLUMN alerts.alarm.plant_hold IS 'Why the plant''s logic holds it now (hanlu.alerts.kind.Hold), whatever the suppression state shows: it may be shelved as well.';
+
+COMMENT ON COLUMN alerts.alarm.respond_s IS 'Its rule''s time to respond, seconds.';
+
+COMMENT ON COLUMN alerts.alarm.re_alarm_s IS 'Seconds from an acknowledgement until it calls again, by its rule; null never.';
+
+COMMENT ON COLUMN alerts.alarm.unit IS 'SenML unit of limit_value and peak when it was raised; null for what has none.';
 
 ALTER TABLE alerts.alarm ALTER COLUMN alarm_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME alerts.alarm_alarm_id_seq
@@ -765,6 +777,26 @@ CREATE VIEW alerts.alarm_v AS
 
 COMMENT ON VIEW alerts.alarm_v IS 'Alarms for the trace room; who acknowledged is not in it.';
 
+CREATE TABLE alerts.calibration (
+    calibration_id bigint NOT NULL,
+    channel_id integer NOT NULL,
+    due_on date NOT NULL,
+    certificate text DEFAULT ''::text NOT NULL,
+    actor text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE alerts.calibration IS 'When a channel''s sensor is to be calibrated next, append only: the latest entry holds.';
+
+ALTER TABLE alerts.calibration ALTER COLUMN calibration_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.calibration_calibration_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE alerts.cursor (
     name text NOT NULL,
     txid xid8 NOT NULL,
@@ -922,6 +954,22 @@ ALTER TABLE alerts.suppression_journal ALTER COLUMN suppression_journal_id ADD G
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE alerts.watch_span (
+    singleton boolean DEFAULT true NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT watch_span_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE alerts.watch_span IS 'The one span in which an engine has listened without a longer pause; silence outside proves nothing.';
+
+CREATE TABLE alerts.watched (
+    channel_id integer NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE alerts.watched IS 'Since when the engine has waited for a channel that was never heard; survives restarts, so they excuse no silence.';
 
 CREATE TABLE hanlu.migration (
     room text NOT NULL,
@@ -2288,6 +2336,9 @@ ALTER TABLE ONLY alerts.alarm
 ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_pkey PRIMARY KEY (alarm_id);
 
+ALTER TABLE ONLY alerts.calibration
+    ADD CONSTRAINT calibration_pkey PRIMARY KEY (calibration_id);
+
 ALTER TABLE ONLY alerts.cursor
     ADD CONSTRAINT cursor_pkey PRIMARY KEY (name);
 
@@ -2311,6 +2362,12 @@ ALTER TABLE ONLY alerts.suppression_journal
 
 ALTER TABLE ONLY alerts.suppression
     ADD CONSTRAINT suppression_pkey PRIMARY KEY (channel_id, kind);
+
+ALTER TABLE ONLY alerts.watch_span
+    ADD CONSTRAINT watch_span_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY alerts.watched
+    ADD CONSTRAINT watched_pkey PRIMARY KEY (channel_id);
 
 ALTER TABLE ONLY hanlu.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (room, name);
@@ -2604,9 +2661,15 @@ CREATE UNIQUE INDEX alarm_item_active ON alerts.alarm USING btree (site_id, item
 
 CREATE INDEX alarm_open ON alerts.alarm USING btree (process_state, priority, raised_at DESC) WHERE (process_state <> 'NORMAL'::text);
 
+CREATE INDEX alarm_open_point ON alerts.alarm USING btree (channel_id, kind) WHERE (process_state <> 'NORMAL'::text);
+
 CREATE INDEX alarm_re_alarm ON alerts.alarm USING btree (re_alarm_at) WHERE (re_alarm_at IS NOT NULL);
 
+CREATE INDEX calibration_channel ON alerts.calibration USING btree (channel_id, calibration_id DESC);
+
 CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
+
+CREATE INDEX suppression_expiry ON alerts.suppression USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX suppression_journal_channel ON alerts.suppression_journal USING btree (channel_id, suppression_journal_id);
 
@@ -2916,6 +2979,8 @@ GRANT SELECT ON TABLE alerts.alarm_place_v TO hanlu_alerts;
 GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_alerts;
 GRANT SELECT ON TABLE alerts.alarm_v TO hanlu_trace;
 
+GRANT SELECT,INSERT ON TABLE alerts.calibration TO hanlu_alerts;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
@@ -2933,6 +2998,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.suppression TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE alerts.suppression_journal TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.watch_span TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.watched TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE registry.audit TO hanlu_registry;
 

@@ -48,7 +48,7 @@ COMMENT ON VIEW alerts.follower_v IS
 
 GRANT USAGE ON SCHEMA alerts TO hanlu_alerts, hanlu_trace;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA alerts TO hanlu_alerts;
-REVOKE UPDATE, DELETE ON alerts.journal, alerts.suppression_journal, alerts.rule FROM hanlu_alerts;
+REVOKE UPDATE, DELETE ON alerts.journal, alerts.suppression_journal, alerts.rule, alerts.calibration FROM hanlu_alerts;
 -- A view is written with its owner's rights: through this one the journal could be rewritten after all.
 REVOKE INSERT, UPDATE, DELETE ON alerts.alarm_v, alerts.alarm_place_v, alerts.journal_feed, alerts.follower_v FROM hanlu_alerts;
 GRANT SELECT ON alerts.alarm_v TO hanlu_trace;
