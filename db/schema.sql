@@ -481,6 +481,24 @@ $_$;
 
 COMMENT ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with time zone, to_at timestamp with time zone) IS 'Drops the chunks of a table of this schema that lie in a span; acts with the rights of who calls it, so for the owner only.';
 
+CREATE TABLE alerts.acknowledge_link (
+    token_sha256 bytea NOT NULL,
+    notification_id bigint NOT NULL,
+    receiver_id bigint NOT NULL,
+    alarm_ids bigint[] NOT NULL,
+    versions integer[] NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT acknowledge_link_check CHECK ((expires_at > made_at)),
+    CONSTRAINT acknowledge_link_check1 CHECK (((cardinality(alarm_ids) = cardinality(versions)) AND (cardinality(alarm_ids) > 0))),
+    CONSTRAINT acknowledge_link_token_sha256_check CHECK ((octet_length(token_sha256) = 32))
+);
+
+COMMENT ON TABLE alerts.acknowledge_link IS 'One-use links of messages that acknowledge; only hashes, so a copy of this table opens nothing.';
+
+COMMENT ON COLUMN alerts.acknowledge_link.versions IS 'Versions of the calls the message was about, alarm by alarm.';
+
 CREATE TABLE alerts.alarm (
     alarm_id bigint NOT NULL,
     channel_id integer,
@@ -805,6 +823,18 @@ CREATE TABLE alerts.cursor (
 
 COMMENT ON TABLE alerts.cursor IS 'How far a follower of telemetry.arrival_feed has come; moves in the transaction of what it caused.';
 
+CREATE TABLE alerts.escalation (
+    organisation_id bigint NOT NULL,
+    document jsonb NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL
+);
+
+COMMENT ON TABLE alerts.escalation IS 'Who is called for alarms of a node of the organisation tree, and when the node above is.';
+
+COMMENT ON COLUMN alerts.escalation.document IS 'A hanlu.alerts.people.escalation.Policy as JSON.';
+
 CREATE VIEW alerts.follower_v AS
  SELECT n.name,
     COALESCE(c.txid, '0'::xid8) AS txid,
@@ -813,6 +843,18 @@ CREATE VIEW alerts.follower_v AS
      LEFT JOIN alerts.cursor c USING (name));
 
 COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
+
+CREATE TABLE alerts.holiday (
+    day date NOT NULL,
+    work boolean NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL
+);
+
+COMMENT ON TABLE alerts.holiday IS 'Days that are otherwise than the official calendar says (China time).';
+
+COMMENT ON COLUMN alerts.holiday.work IS 'True: a working day; false: a day off.';
 
 CREATE TABLE alerts.journal (
     journal_id bigint NOT NULL,
@@ -836,6 +878,14 @@ COMMENT ON COLUMN alerts.journal.at IS 'When it happened: observation time for t
 COMMENT ON COLUMN alerts.journal.event IS 'Words of hanlu.alerts.alarm (Event, SuppressionEvent), correct (a late reading changed the record), cause, assign, explain';
 
 COMMENT ON COLUMN alerts.journal.actor IS 'engine, or the login of a person';
+
+CREATE TABLE alerts.journal_cursor (
+    name text NOT NULL,
+    txid xid8 NOT NULL,
+    journal_id bigint NOT NULL
+);
+
+COMMENT ON TABLE alerts.journal_cursor IS 'How far a follower of alerts.journal_feed has come; moves in the transaction of what it caused.';
 
 CREATE VIEW alerts.journal_feed AS
  SELECT txid,
@@ -871,6 +921,209 @@ CREATE TABLE alerts.memory (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE alerts.memory IS 'What the judges remember of a channel (hanlu.alerts.judge.room.Memory), so that a kill loses nothing; changes with its readings, in the transaction of what they caused.';
+
+CREATE TABLE alerts.mute (
+    mute_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    site_id bigint,
+    priorities smallint[] NOT NULL,
+    begins_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    made_by text NOT NULL,
+    CONSTRAINT mute_check CHECK ((begins_at < ends_at)),
+    CONSTRAINT mute_priorities_check CHECK (((priorities <@ ARRAY[(1)::smallint, (2)::smallint, (3)::smallint]) AND (cardinality(priorities) > 0))),
+    CONSTRAINT mute_reason_check CHECK ((reason <> ''::text))
+);
+
+COMMENT ON TABLE alerts.mute IS 'Times in which nobody is told of some alarms; the alarms themselves stand in the console as ever.';
+
+COMMENT ON COLUMN alerts.mute.site_id IS 'One site; null = all below the organisation.';
+
+ALTER TABLE alerts.mute ALTER COLUMN mute_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.mute_mute_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.notification (
+    notification_id bigint NOT NULL,
+    uuid uuid DEFAULT gen_random_uuid() NOT NULL,
+    receiver_id bigint NOT NULL,
+    purpose text NOT NULL,
+    group_key text NOT NULL,
+    priority smallint NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    possible_repeat boolean DEFAULT false NOT NULL,
+    content text,
+    message text,
+    CONSTRAINT notification_check CHECK (((state = ANY (ARRAY['sent'::text, 'failed'::text, 'dropped'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT notification_check1 CHECK (((state <> ALL (ARRAY['failed'::text, 'dropped'::text])) OR (reason <> ''::text))),
+    CONSTRAINT notification_priority_check CHECK (((priority >= 1) AND (priority <= 3))),
+    CONSTRAINT notification_purpose_check CHECK ((purpose = ANY (ARRAY['call'::text, 'return'::text, 'digest'::text, 'test'::text]))),
+    CONSTRAINT notification_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'dropped'::text])))
+);
+
+COMMENT ON TABLE alerts.notification IS 'One message to one receiver, about one alarm or several of one site.';
+
+COMMENT ON COLUMN alerts.notification.group_key IS 'What is put into one message while it waits, e.g. site:7.';
+
+COMMENT ON COLUMN alerts.notification.possible_repeat IS 'The channel''s answer to an earlier attempt was lost; the text says so too.';
+
+COMMENT ON COLUMN alerts.notification.content IS 'Hash of what it is about, to tell repeated ones; null while it gathers.';
+
+COMMENT ON COLUMN alerts.notification.message IS 'The text as it was sent, without the link that acknowledges.';
+
+CREATE TABLE alerts.notification_attempt (
+    notification_attempt_id bigint NOT NULL,
+    notification_id bigint NOT NULL,
+    number integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    retry_at timestamp with time zone,
+    line text NOT NULL,
+    CONSTRAINT notification_attempt_outcome_check CHECK ((outcome = ANY (ARRAY['begun'::text, 'sent'::text, 'retry'::text, 'lost'::text, 'permanent'::text])))
+);
+
+COMMENT ON TABLE alerts.notification_attempt IS 'Every attempt, append only: begun before the call, what came of it after.';
+
+COMMENT ON COLUMN alerts.notification_attempt.outcome IS 'begun, sent, retry (refused for now), lost (no answer: it may have been told), permanent (refused for good).';
+
+ALTER TABLE alerts.notification_attempt ALTER COLUMN notification_attempt_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.notification_attempt_notification_attempt_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.notification_line (
+    notification_line_id bigint NOT NULL,
+    alarm_id bigint NOT NULL,
+    version integer NOT NULL,
+    purpose text NOT NULL,
+    step integer NOT NULL,
+    target text NOT NULL,
+    receiver_id bigint,
+    notification_id bigint,
+    state text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT notification_line_check CHECK (((state <> 'dropped'::text) OR (reason <> ''::text))),
+    CONSTRAINT notification_line_check1 CHECK (((notification_id IS NOT NULL) OR (state = 'dropped'::text))),
+    CONSTRAINT notification_line_purpose_check CHECK ((purpose = ANY (ARRAY['call'::text, 'return'::text, 'digest'::text]))),
+    CONSTRAINT notification_line_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'told'::text, 'failed'::text, 'dropped'::text])))
+);
+
+COMMENT ON TABLE alerts.notification_line IS 'That somebody is to be told of an alarm, or why not; its key makes planning harmless to repeat.';
+
+COMMENT ON COLUMN alerts.notification_line.target IS 'Code of the receiver, or rota:<code> when it names nobody, or - when no policy names anybody.';
+
+ALTER TABLE alerts.notification_line ALTER COLUMN notification_line_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.notification_line_notification_line_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE alerts.notification ALTER COLUMN notification_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.notification_notification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.people_history (
+    people_history_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    subject text NOT NULL,
+    code text NOT NULL,
+    document jsonb,
+    CONSTRAINT people_history_subject_check CHECK ((subject = ANY (ARRAY['receiver'::text, 'rota'::text, 'escalation'::text, 'holiday'::text, 'mute'::text])))
+);
+
+COMMENT ON TABLE alerts.people_history IS 'Every version of receivers (without secrets), rotas, policies, holidays and mutes; append only; null = taken away.';
+
+ALTER TABLE alerts.people_history ALTER COLUMN people_history_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.people_history_people_history_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.receiver (
+    receiver_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    code text NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    lang text DEFAULT 'zh'::text NOT NULL,
+    login text,
+    settings jsonb NOT NULL,
+    line text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT receiver_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text)),
+    CONSTRAINT receiver_kind_check CHECK ((kind = ANY (ARRAY['email'::text, 'webhook'::text, 'wecom'::text, 'dingtalk'::text, 'feishu'::text, 'sms'::text]))),
+    CONSTRAINT receiver_lang_check CHECK ((lang = ANY (ARRAY['zh'::text, 'en'::text])))
+);
+
+COMMENT ON TABLE alerts.receiver IS 'Where messages go: a person''s number or address, or a group''s bot.';
+
+COMMENT ON COLUMN alerts.receiver.login IS 'Sign-in name of the person behind it, who acknowledges by its links; null for groups.';
+
+COMMENT ON COLUMN alerts.receiver.settings IS 'What is no secret, by kind (hanlu.alerts.people.model).';
+
+COMMENT ON COLUMN alerts.receiver.line IS 'Hash of what the channel counts its limits by (a bot''s key, a number): receivers of one line share its limits.';
+
+ALTER TABLE alerts.receiver ALTER COLUMN receiver_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.receiver_receiver_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.receiver_secret (
+    receiver_id bigint NOT NULL,
+    secret jsonb NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE alerts.receiver_secret IS 'Keys, tokens and secret addresses of receivers; read by hanlu_alerts only, shown to nobody.';
+
+CREATE TABLE alerts.rota (
+    code text NOT NULL,
+    organisation_id bigint NOT NULL,
+    document jsonb NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT rota_code_check CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text))
+);
+
+COMMENT ON COLUMN alerts.rota.document IS 'A hanlu.alerts.people.rota.Rota as JSON.';
 
 CREATE TABLE alerts.rule (
     code text NOT NULL,
@@ -911,6 +1164,35 @@ COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Uni
 COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
 
 COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
+
+CREATE TABLE alerts.summons (
+    summons_id bigint NOT NULL,
+    alarm_id bigint NOT NULL,
+    version integer NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    next_step integer DEFAULT 0 NOT NULL,
+    next_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    ended_by text,
+    CONSTRAINT summons_check CHECK (((ended_at IS NULL) = (ended_by IS NULL)))
+);
+
+COMMENT ON TABLE alerts.summons IS 'An alarm''s call for a person, from its first message until somebody has acknowledged.';
+
+COMMENT ON COLUMN alerts.summons.version IS 'Version of the alarm whose journal entry called (raise, unsuppress, re_alarm).';
+
+COMMENT ON COLUMN alerts.summons.next_at IS 'When the next step of the escalation is due; null: there is none left.';
+
+COMMENT ON COLUMN alerts.summons.ended_by IS 'The journal event that ended it.';
+
+ALTER TABLE alerts.summons ALTER COLUMN summons_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.summons_summons_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE alerts.suppression (
     channel_id integer NOT NULL,
@@ -2327,6 +2609,9 @@ CREATE VIEW trace.valid_event_v AS
 
 COMMENT ON VIEW trace.valid_event_v IS 'Events that count: neither error declarations nor taken back by one.';
 
+ALTER TABLE ONLY alerts.acknowledge_link
+    ADD CONSTRAINT acknowledge_link_pkey PRIMARY KEY (token_sha256);
+
 ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_channel_id_kind_raised_at_key UNIQUE (channel_id, kind, raised_at);
 
@@ -2342,8 +2627,17 @@ ALTER TABLE ONLY alerts.calibration
 ALTER TABLE ONLY alerts.cursor
     ADD CONSTRAINT cursor_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY alerts.escalation
+    ADD CONSTRAINT escalation_pkey PRIMARY KEY (organisation_id);
+
+ALTER TABLE ONLY alerts.holiday
+    ADD CONSTRAINT holiday_pkey PRIMARY KEY (day);
+
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_alarm_id_version_key UNIQUE (alarm_id, version);
+
+ALTER TABLE ONLY alerts.journal_cursor
+    ADD CONSTRAINT journal_cursor_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (journal_id);
@@ -2351,11 +2645,53 @@ ALTER TABLE ONLY alerts.journal
 ALTER TABLE ONLY alerts.memory
     ADD CONSTRAINT memory_pkey PRIMARY KEY (channel_id);
 
+ALTER TABLE ONLY alerts.mute
+    ADD CONSTRAINT mute_pkey PRIMARY KEY (mute_id);
+
+ALTER TABLE ONLY alerts.notification_attempt
+    ADD CONSTRAINT notification_attempt_notification_id_number_outcome_key UNIQUE (notification_id, number, outcome);
+
+ALTER TABLE ONLY alerts.notification_attempt
+    ADD CONSTRAINT notification_attempt_pkey PRIMARY KEY (notification_attempt_id);
+
+ALTER TABLE ONLY alerts.notification_line
+    ADD CONSTRAINT notification_line_alarm_id_version_purpose_step_target_key UNIQUE (alarm_id, version, purpose, step, target);
+
+ALTER TABLE ONLY alerts.notification_line
+    ADD CONSTRAINT notification_line_pkey PRIMARY KEY (notification_line_id);
+
+ALTER TABLE ONLY alerts.notification
+    ADD CONSTRAINT notification_pkey PRIMARY KEY (notification_id);
+
+ALTER TABLE ONLY alerts.notification
+    ADD CONSTRAINT notification_uuid_key UNIQUE (uuid);
+
+ALTER TABLE ONLY alerts.people_history
+    ADD CONSTRAINT people_history_pkey PRIMARY KEY (people_history_id);
+
+ALTER TABLE ONLY alerts.receiver
+    ADD CONSTRAINT receiver_code_key UNIQUE (code);
+
+ALTER TABLE ONLY alerts.receiver
+    ADD CONSTRAINT receiver_pkey PRIMARY KEY (receiver_id);
+
+ALTER TABLE ONLY alerts.receiver_secret
+    ADD CONSTRAINT receiver_secret_pkey PRIMARY KEY (receiver_id);
+
+ALTER TABLE ONLY alerts.rota
+    ADD CONSTRAINT rota_pkey PRIMARY KEY (code);
+
 ALTER TABLE ONLY alerts.rule
     ADD CONSTRAINT rule_pkey PRIMARY KEY (code, version);
 
 ALTER TABLE ONLY alerts.rule_state
     ADD CONSTRAINT rule_state_pkey PRIMARY KEY (channel_id, kind);
+
+ALTER TABLE ONLY alerts.summons
+    ADD CONSTRAINT summons_alarm_id_version_key UNIQUE (alarm_id, version);
+
+ALTER TABLE ONLY alerts.summons
+    ADD CONSTRAINT summons_pkey PRIMARY KEY (summons_id);
 
 ALTER TABLE ONLY alerts.suppression_journal
     ADD CONSTRAINT suppression_journal_pkey PRIMARY KEY (suppression_journal_id);
@@ -2651,6 +2987,10 @@ ALTER TABLE ONLY trace.trouble
 ALTER TABLE ONLY trace.unsequenced
     ADD CONSTRAINT unsequenced_pkey PRIMARY KEY (event_id, lot_uri);
 
+CREATE INDEX acknowledge_link_age ON alerts.acknowledge_link USING btree (expires_at);
+
+CREATE INDEX acknowledge_link_of ON alerts.acknowledge_link USING btree (notification_id);
+
 CREATE UNIQUE INDEX alarm_active ON alerts.alarm USING btree (channel_id, kind) WHERE (process_state = ANY (ARRAY['UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text]));
 
 CREATE INDEX alarm_by_time ON alerts.alarm USING btree (raised_at DESC);
@@ -2668,6 +3008,22 @@ CREATE INDEX alarm_re_alarm ON alerts.alarm USING btree (re_alarm_at) WHERE (re_
 CREATE INDEX calibration_channel ON alerts.calibration USING btree (channel_id, calibration_id DESC);
 
 CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
+
+CREATE INDEX notification_attempt_line ON alerts.notification_attempt USING btree (line, at DESC);
+
+CREATE INDEX notification_content ON alerts.notification USING btree (receiver_id, content) WHERE (content IS NOT NULL);
+
+CREATE INDEX notification_due ON alerts.notification USING btree (due_at) WHERE (state = 'waiting'::text);
+
+CREATE UNIQUE INDEX notification_gathering ON alerts.notification USING btree (receiver_id, purpose, group_key) WHERE ((state = 'waiting'::text) AND (attempts = 0));
+
+CREATE INDEX notification_line_of ON alerts.notification_line USING btree (notification_id);
+
+CREATE INDEX notification_of ON alerts.notification USING btree (receiver_id, notification_id DESC);
+
+CREATE INDEX summons_due ON alerts.summons USING btree (next_at) WHERE ((ended_at IS NULL) AND (next_at IS NOT NULL));
+
+CREATE UNIQUE INDEX summons_open ON alerts.summons USING btree (alarm_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX suppression_expiry ON alerts.suppression USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -2745,11 +3101,38 @@ CREATE INDEX label_lot ON trace.label USING btree (lot_uri);
 
 CREATE TRIGGER dead_letter_counted AFTER INSERT OR DELETE OR UPDATE ON telemetry.dead_letter FOR EACH ROW EXECUTE FUNCTION telemetry.count_dead_letter();
 
+ALTER TABLE ONLY alerts.acknowledge_link
+    ADD CONSTRAINT acknowledge_link_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES alerts.notification(notification_id);
+
+ALTER TABLE ONLY alerts.acknowledge_link
+    ADD CONSTRAINT acknowledge_link_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES alerts.receiver(receiver_id);
+
 ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_explained_by_fkey FOREIGN KEY (explained_by) REFERENCES alerts.alarm(alarm_id);
 
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY alerts.notification_attempt
+    ADD CONSTRAINT notification_attempt_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES alerts.notification(notification_id);
+
+ALTER TABLE ONLY alerts.notification_line
+    ADD CONSTRAINT notification_line_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY alerts.notification_line
+    ADD CONSTRAINT notification_line_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES alerts.notification(notification_id);
+
+ALTER TABLE ONLY alerts.notification_line
+    ADD CONSTRAINT notification_line_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES alerts.receiver(receiver_id);
+
+ALTER TABLE ONLY alerts.notification
+    ADD CONSTRAINT notification_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES alerts.receiver(receiver_id);
+
+ALTER TABLE ONLY alerts.receiver_secret
+    ADD CONSTRAINT receiver_secret_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES alerts.receiver(receiver_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY alerts.summons
+    ADD CONSTRAINT summons_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
 
 ALTER TABLE ONLY registry.audit
     ADD CONSTRAINT audit_person_id_fkey FOREIGN KEY (person_id) REFERENCES registry.person(person_id);
@@ -2921,6 +3304,8 @@ GRANT SELECT ON TABLE telemetry.day_due TO hanlu_trace;
 
 REVOKE ALL ON FUNCTION telemetry.drop_chunk(table_name text, from_at timestamp with time zone, to_at timestamp with time zone) FROM PUBLIC;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.acknowledge_link TO hanlu_alerts;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.alarm TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE registry.device TO hanlu_registry;
@@ -2983,17 +3368,41 @@ GRANT SELECT,INSERT ON TABLE alerts.calibration TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.escalation TO hanlu_alerts;
+
 GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.holiday TO hanlu_alerts;
+
 GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.journal_cursor TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.journal_feed TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.memory TO hanlu_alerts;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.mute TO hanlu_alerts;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE alerts.notification TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.notification_attempt TO hanlu_alerts;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE alerts.notification_line TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.people_history TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.receiver TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.receiver_secret TO hanlu_alerts;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rota TO hanlu_alerts;
+
 GRANT SELECT,INSERT ON TABLE alerts.rule TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE alerts.summons TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.suppression TO hanlu_alerts;
 
