@@ -844,6 +844,45 @@ CREATE VIEW alerts.follower_v AS
 
 COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
 
+CREATE TABLE alerts.handover (
+    handover_id bigint NOT NULL,
+    site_id bigint NOT NULL,
+    corrects bigint,
+    body text NOT NULL,
+    facts jsonb NOT NULL,
+    signed_by text NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    CONSTRAINT handover_body_check CHECK ((char_length(body) <= 4000)),
+    CONSTRAINT handover_check CHECK ((corrects < handover_id))
+);
+
+COMMENT ON TABLE alerts.handover IS 'What one shift tells the next about a site, append only: a correction is a new note that names the old one, once.';
+
+COMMENT ON COLUMN alerts.handover.facts IS 'What stood open when it was signed, as hanlu.alerts.shift.handover.Facts.';
+
+COMMENT ON COLUMN alerts.handover.signed_by IS 'Login of the person who hands over.';
+
+ALTER TABLE alerts.handover ALTER COLUMN handover_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.handover_handover_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.handover_taken (
+    handover_id bigint NOT NULL,
+    signed_by text NOT NULL,
+    taken_by text NOT NULL,
+    taken_at timestamp with time zone NOT NULL,
+    remark text DEFAULT ''::text NOT NULL,
+    CONSTRAINT handover_taken_remark_check CHECK ((char_length(remark) <= 500)),
+    CONSTRAINT handover_two_people CHECK ((taken_by <> signed_by))
+);
+
+COMMENT ON TABLE alerts.handover_taken IS 'The second signature: another person has read the note and takes over. Append only.';
+
 CREATE TABLE alerts.holiday (
     day date NOT NULL,
     work boolean NOT NULL,
@@ -1164,6 +1203,26 @@ COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Uni
 COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
 
 COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
+
+CREATE TABLE alerts.staffing (
+    staffing_id bigint NOT NULL,
+    organisation_id bigint NOT NULL,
+    operators smallint NOT NULL,
+    actor text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT staffing_operators_check CHECK (((operators >= 1) AND (operators <= 500)))
+);
+
+COMMENT ON TABLE alerts.staffing IS 'How many operators are on shift at a time for an organisation and what lies below it, append only: the latest entry of the nearest organisation holds; without any it is one.';
+
+ALTER TABLE alerts.staffing ALTER COLUMN staffing_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.staffing_staffing_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE alerts.summons (
     summons_id bigint NOT NULL,
@@ -2630,6 +2689,21 @@ ALTER TABLE ONLY alerts.cursor
 ALTER TABLE ONLY alerts.escalation
     ADD CONSTRAINT escalation_pkey PRIMARY KEY (organisation_id);
 
+ALTER TABLE ONLY alerts.handover
+    ADD CONSTRAINT handover_corrects_key UNIQUE (corrects);
+
+ALTER TABLE ONLY alerts.handover
+    ADD CONSTRAINT handover_handover_id_signed_by_key UNIQUE (handover_id, signed_by);
+
+ALTER TABLE ONLY alerts.handover
+    ADD CONSTRAINT handover_handover_id_site_id_key UNIQUE (handover_id, site_id);
+
+ALTER TABLE ONLY alerts.handover
+    ADD CONSTRAINT handover_pkey PRIMARY KEY (handover_id);
+
+ALTER TABLE ONLY alerts.handover_taken
+    ADD CONSTRAINT handover_taken_pkey PRIMARY KEY (handover_id);
+
 ALTER TABLE ONLY alerts.holiday
     ADD CONSTRAINT holiday_pkey PRIMARY KEY (day);
 
@@ -2686,6 +2760,9 @@ ALTER TABLE ONLY alerts.rule
 
 ALTER TABLE ONLY alerts.rule_state
     ADD CONSTRAINT rule_state_pkey PRIMARY KEY (channel_id, kind);
+
+ALTER TABLE ONLY alerts.staffing
+    ADD CONSTRAINT staffing_pkey PRIMARY KEY (staffing_id);
 
 ALTER TABLE ONLY alerts.summons
     ADD CONSTRAINT summons_alarm_id_version_key UNIQUE (alarm_id, version);
@@ -2995,9 +3072,13 @@ CREATE UNIQUE INDEX alarm_active ON alerts.alarm USING btree (channel_id, kind) 
 
 CREATE INDEX alarm_by_time ON alerts.alarm USING btree (raised_at DESC);
 
+CREATE INDEX alarm_called ON alerts.alarm USING btree (called_at) INCLUDE (alarm_id, channel_id, site_id, item, kind, priority, raised_at, returned_at, acknowledged_at, respond_by) WHERE (called_at IS NOT NULL);
+
 CREATE INDEX alarm_explained ON alerts.alarm USING btree (explained_by) WHERE (explained_by IS NOT NULL);
 
 CREATE UNIQUE INDEX alarm_item_active ON alerts.alarm USING btree (site_id, item, kind) WHERE ((process_state = ANY (ARRAY['UNACKNOWLEDGED'::text, 'ACKNOWLEDGED'::text])) AND (item IS NOT NULL));
+
+CREATE INDEX alarm_never_called ON alerts.alarm USING btree (detected_at) INCLUDE (alarm_id, channel_id, site_id, suppression_state, hold_reason) WHERE (called_at IS NULL);
 
 CREATE INDEX alarm_open ON alerts.alarm USING btree (process_state, priority, raised_at DESC) WHERE (process_state <> 'NORMAL'::text);
 
@@ -3006,6 +3087,8 @@ CREATE INDEX alarm_open_point ON alerts.alarm USING btree (channel_id, kind) WHE
 CREATE INDEX alarm_re_alarm ON alerts.alarm USING btree (re_alarm_at) WHERE (re_alarm_at IS NOT NULL);
 
 CREATE INDEX calibration_channel ON alerts.calibration USING btree (channel_id, calibration_id DESC);
+
+CREATE INDEX handover_site ON alerts.handover USING btree (site_id, handover_id DESC);
 
 CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
 
@@ -3020,6 +3103,8 @@ CREATE UNIQUE INDEX notification_gathering ON alerts.notification USING btree (r
 CREATE INDEX notification_line_of ON alerts.notification_line USING btree (notification_id);
 
 CREATE INDEX notification_of ON alerts.notification USING btree (receiver_id, notification_id DESC);
+
+CREATE INDEX staffing_organisation ON alerts.staffing USING btree (organisation_id, staffing_id DESC);
 
 CREATE INDEX summons_due ON alerts.summons USING btree (next_at) WHERE ((ended_at IS NULL) AND (next_at IS NOT NULL));
 
@@ -3109,6 +3194,12 @@ ALTER TABLE ONLY alerts.acknowledge_link
 
 ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_explained_by_fkey FOREIGN KEY (explained_by) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY alerts.handover
+    ADD CONSTRAINT handover_corrects_site_id_fkey FOREIGN KEY (corrects, site_id) REFERENCES alerts.handover(handover_id, site_id);
+
+ALTER TABLE ONLY alerts.handover_taken
+    ADD CONSTRAINT handover_taken_handover_id_signed_by_fkey FOREIGN KEY (handover_id, signed_by) REFERENCES alerts.handover(handover_id, signed_by);
 
 ALTER TABLE ONLY alerts.journal
     ADD CONSTRAINT journal_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
@@ -3372,6 +3463,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.escalation TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
 
+GRANT SELECT,INSERT ON TABLE alerts.handover TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.handover_taken TO hanlu_alerts;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.holiday TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE alerts.journal TO hanlu_alerts;
@@ -3401,6 +3496,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rota TO hanlu_alerts;
 GRANT SELECT,INSERT ON TABLE alerts.rule TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.staffing TO hanlu_alerts;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE alerts.summons TO hanlu_alerts;
 
