@@ -32,7 +32,7 @@ service, re-alarm); OPC UA Part 9 5.5.2 (condition branches keep the earlier occ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -192,7 +192,7 @@ _LEAVE: Final = {
 
 
 def bring(
-    state: SuppressionState, reasons: Set[SuppressionState], *, expired: bool = False
+    state: SuppressionState, reasons: Collection[SuppressionState], *, expired: bool = False
 ) -> tuple[SuppressionEvent, ...]:
     """Return the lawful steps from `state` to one that `reasons` support.
 

@@ -1,3 +1,142 @@
+-- Alarms and points, moved by the engine and by people alike (ledger.py, operate.py) -------------------------------------
+
+-- name: ledger_lock
+-- One writer of alarms at a time, until the transaction ends: a point shelved while an alarm is raised is shelved for it.
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: ledger_load
+-- Alarms by key, locked.
+SELECT
+    alarm_id, channel_id, kind, site_id, item, item_zh, item_en, priority, process_state, suppression_state, version,
+    limit_value, unit, peak, replayed, rule_code, rule_version, cause, plant_hold, hold_reason, explained_by, latches,
+    respond_s, re_alarm_s, assignee, acknowledged_by, note,
+    (extract(epoch FROM exceeded_at) * 1000)::bigint AS exceeded_ms,
+    (extract(epoch FROM raised_at) * 1000)::bigint AS raised_ms,
+    (extract(epoch FROM detected_at) * 1000)::bigint AS detected_ms,
+    (extract(epoch FROM returned_at) * 1000)::bigint AS returned_ms,
+    (extract(epoch FROM acknowledged_at) * 1000)::bigint AS acknowledged_ms,
+    (extract(epoch FROM peak_at) * 1000)::bigint AS peak_ms,
+    (extract(epoch FROM called_at) * 1000)::bigint AS called_ms,
+    (extract(epoch FROM re_alarm_at) * 1000)::bigint AS re_alarm_ms
+FROM alerts.alarm
+WHERE alarm_id = ANY(%(alarm_ids)s::bigint[])
+ORDER BY alarm_id
+FOR UPDATE
+
+-- name: ledger_of_channels
+-- Alarms of some channels that are not over.
+SELECT alarm_id FROM alerts.alarm WHERE channel_id = ANY(%(channel_ids)s::integer[]) AND process_state <> 'NORMAL'
+
+-- name: ledger_quiets
+-- What people have said of the points of some channels.
+SELECT channel_id, kind, state, reason, actor
+FROM alerts.suppression
+WHERE channel_id = ANY(%(channel_ids)s::integer[])
+ORDER BY channel_id, kind
+
+-- name: ledger_insert
+-- New occurrences.
+INSERT INTO alerts.alarm (
+    channel_id, kind, site_id, item, item_zh, item_en, priority, process_state, suppression_state, version, limit_value,
+    unit, exceeded_at, raised_at, detected_at, returned_at, peak, peak_at, replayed, rule_code, rule_version, cause,
+    plant_hold, hold_reason, explained_by, latches, called_at, respond_s, respond_by, re_alarm_s
+)
+SELECT
+    channel_id, kind, site_id, item, item_zh, item_en, priority, process_state, suppression_state, version, limit_value,
+    unit, to_timestamp(exceeded_ms / 1000.0), to_timestamp(raised_ms / 1000.0), to_timestamp(detected_ms / 1000.0),
+    to_timestamp(returned_ms / 1000.0), peak, to_timestamp(peak_ms / 1000.0), replayed, rule_code, rule_version, cause,
+    plant_hold, hold_reason, explained_by, latches, to_timestamp(called_ms / 1000.0), respond_s,
+    to_timestamp(called_ms / 1000.0) + respond_s * INTERVAL '1 second', re_alarm_s
+FROM unnest(
+    %(channel_id)s::integer[], %(kind)s::text[], %(site_id)s::bigint[], %(item)s::text[], %(item_zh)s::text[],
+    %(item_en)s::text[], %(priority)s::smallint[], %(process_state)s::text[], %(suppression_state)s::text[],
+    %(version)s::integer[], %(limit_value)s::double precision[], %(unit)s::text[], %(exceeded_ms)s::bigint[],
+    %(raised_ms)s::bigint[], %(detected_ms)s::bigint[], %(returned_ms)s::bigint[], %(peak)s::double precision[],
+    %(peak_ms)s::bigint[], %(replayed)s::boolean[], %(rule_code)s::text[], %(rule_version)s::integer[],
+    %(cause)s::text[], %(plant_hold)s::text[], %(hold_reason)s::text[], %(explained_by)s::bigint[],
+    %(latches)s::boolean[], %(called_ms)s::bigint[], %(respond_s)s::integer[], %(re_alarm_s)s::integer[]
+) AS new (
+    channel_id, kind, site_id, item, item_zh, item_en, priority, process_state, suppression_state, version, limit_value,
+    unit, exceeded_ms, raised_ms, detected_ms, returned_ms, peak, peak_ms, replayed, rule_code, rule_version, cause,
+    plant_hold, hold_reason, explained_by, latches, called_ms, respond_s, re_alarm_s
+)
+RETURNING alarm_id, channel_id, kind, site_id, item, (extract(epoch FROM raised_at) * 1000)::bigint AS raised_ms
+
+-- name: ledger_update
+-- Occurrences that have moved; what happened before is told by the journal.
+UPDATE alerts.alarm AS a
+SET process_state = new.process_state, suppression_state = new.suppression_state, version = new.version,
+    returned_at = to_timestamp(new.returned_ms / 1000.0), acknowledged_at = to_timestamp(new.acknowledged_ms / 1000.0),
+    acknowledged_by = new.acknowledged_by, note = new.note, cause = new.cause, plant_hold = new.plant_hold,
+    hold_reason = new.hold_reason, explained_by = new.explained_by, called_at = to_timestamp(new.called_ms / 1000.0),
+    respond_by = to_timestamp(new.called_ms / 1000.0) + a.respond_s * INTERVAL '1 second',
+    re_alarm_at = to_timestamp(new.re_alarm_ms / 1000.0), assignee = new.assignee
+FROM unnest(
+    %(alarm_id)s::bigint[], %(process_state)s::text[], %(suppression_state)s::text[], %(version)s::integer[],
+    %(returned_ms)s::bigint[], %(acknowledged_ms)s::bigint[], %(acknowledged_by)s::text[], %(note)s::text[],
+    %(cause)s::text[], %(plant_hold)s::text[], %(hold_reason)s::text[], %(explained_by)s::bigint[],
+    %(called_ms)s::bigint[], %(re_alarm_ms)s::bigint[], %(assignee)s::text[]
+) AS new (
+    alarm_id, process_state, suppression_state, version, returned_ms, acknowledged_ms, acknowledged_by, note, cause,
+    plant_hold, hold_reason, explained_by, called_ms, re_alarm_ms, assignee
+)
+WHERE a.alarm_id = new.alarm_id
+
+-- name: ledger_journal
+-- What happened, in the order it did.
+INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor, value, note)
+SELECT alarm_id, version, to_timestamp(at_ms / 1000.0), event, from_state, to_state, actor, "value", note
+FROM unnest(
+    %(alarm_id)s::bigint[], %(version)s::integer[], %(at_ms)s::bigint[], %(event)s::text[], %(from_state)s::text[],
+    %(to_state)s::text[], %(actor)s::text[], %(value)s::double precision[], %(note)s::text[]
+) WITH ORDINALITY AS new (alarm_id, version, at_ms, event, from_state, to_state, actor, "value", note, place)
+ORDER BY place
+
+-- name: point_channels
+-- Which of some channels there are.
+SELECT channel_id FROM registry.channel WHERE channel_id = ANY(%(channel_ids)s::integer[])
+
+-- name: point_state
+-- What people have said of one point, locked.
+SELECT state FROM alerts.suppression WHERE channel_id = %(channel_id)s AND kind = %(kind)s FOR UPDATE
+
+-- name: point_set
+-- A person suppresses a point.
+INSERT INTO alerts.suppression (channel_id, kind, state, reason, note, actor, since, expires_at)
+VALUES (
+    %(channel_id)s, %(kind)s, %(state)s, %(reason)s, %(note)s, %(actor)s, to_timestamp(%(at_ms)s::bigint / 1000.0),
+    to_timestamp(%(until_ms)s::bigint / 1000.0)
+)
+ON CONFLICT (channel_id, kind) DO UPDATE SET
+    state = excluded.state, reason = excluded.reason, note = excluded.note, actor = excluded.actor,
+    since = excluded.since, expires_at = excluded.expires_at
+
+-- name: point_clear
+-- A point leaves suppression.
+DELETE FROM alerts.suppression WHERE channel_id = %(channel_id)s AND kind = %(kind)s
+
+-- name: point_journal
+-- A change of a point, whether an alarm stands there or not.
+INSERT INTO alerts.suppression_journal (
+    channel_id, kind, at, event, from_state, to_state, reason, note, actor, expires_at
+)
+VALUES (
+    %(channel_id)s, %(kind)s, to_timestamp(%(at_ms)s::bigint / 1000.0), %(event)s, %(from_state)s, %(to_state)s,
+    %(reason)s, %(note)s, %(actor)s, to_timestamp(%(until_ms)s::bigint / 1000.0)
+)
+
+-- name: point_expired
+-- Points whose suppression has run out.
+SELECT channel_id, kind
+FROM alerts.suppression
+WHERE expires_at <= to_timestamp(%(now_ms)s::bigint / 1000.0)
+ORDER BY channel_id, kind
+
+-- name: calibration_set
+-- When a channel's sensor is due next.
+INSERT INTO alerts.calibration (channel_id, due_on, certificate, actor)
+VALUES (%(channel_id)s, %(due_on)s, %(certificate)s, %(actor)s)
+
 -- The engine -----------------------------------------------------------------------------------------------------------
 
 -- name: engine_lock
@@ -280,20 +419,9 @@ ORDER BY 1, 2
 -- name: console_counts
 -- What stands at the top of the console.
 SELECT
-    (
-        SELECT count(*)
-        FROM alerts.alarm AS a
-        JOIN registry.channel_v AS c USING (channel_id)
-        WHERE a.process_state IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED') AND a.suppression_state = 'NONE'
-            AND starts_with(c.organisation_path, %(scope)s)
-    ) AS waiting,
-    (
-        SELECT count(*)
-        FROM alerts.alarm AS a
-        JOIN registry.channel_v AS c USING (channel_id)
-        WHERE a.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED') AND starts_with(c.organisation_path, %(scope)s)
-    ) AS standing,
-    count(*) AS gateways,
+    min(own.waiting) AS waiting, min(own.waiting_1) AS waiting_1, min(own.waiting_2) AS waiting_2,
+    min(own.waiting_3) AS waiting_3, min(own.standing) AS standing, min(own.quiet) AS quiet,
+    count(g.gateway_id) AS gateways,
     count(*) FILTER (WHERE k.online) AS online,
     (extract(epoch FROM max(k.last_seen_at)) * 1000)::bigint AS heard_ms,
     coalesce(sum(a.produced), 0)::bigint AS produced,
@@ -323,7 +451,25 @@ JOIN registry.site AS s USING (site_id)
 JOIN registry.organisation AS o USING (organisation_id)
 LEFT JOIN telemetry.gateway_link_v AS k USING (gateway_id)
 LEFT JOIN telemetry.gateway_account AS a USING (gateway_id)
-WHERE starts_with(o.path, %(scope)s)
+RIGHT JOIN (
+    SELECT
+        count(*) FILTER (WHERE calls) AS waiting,
+        count(*) FILTER (WHERE calls AND priority = 1) AS waiting_1,
+        count(*) FILTER (WHERE calls AND priority = 2) AS waiting_2,
+        count(*) FILTER (WHERE calls AND priority = 3) AS waiting_3,
+        count(*) FILTER (WHERE suppression_state = 'NONE' AND process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED'))
+            AS standing,
+        count(*) FILTER (WHERE suppression_state <> 'NONE') AS quiet
+    FROM (
+        SELECT
+            w.priority, w.process_state, w.suppression_state,
+            w.suppression_state = 'NONE'
+            AND w.process_state IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED', 'LATCHED_UNACKNOWLEDGED') AS calls
+        FROM alerts.alarm AS w
+        JOIN alerts.alarm_place_v AS p USING (alarm_id)
+        WHERE w.process_state <> 'NORMAL' AND starts_with(p.organisation_path, %(scope)s)
+    ) AS alarms
+) AS own ON starts_with(o.path, %(scope)s)
 
 -- name: console_gateways
 -- Gateways with link and account: produced = stored + duplicate + lost + dead + outstanding.
@@ -388,8 +534,47 @@ GROUP BY d.gateway, d.reason
 ORDER BY newest_ms DESC
 LIMIT 100
 
--- name: console_alarms
--- Alarms for the list: unacknowledged first, those that still stand before all, then by priority, then the newest.
+-- name: console_lines
+-- Every open alarm with what the list is arranged by; the rows of a page are read by console_alarm_rows.
+SELECT
+    a.alarm_id, a.channel_id, coalesce(a.channel_id::text, p.site_id || ':' || a.item) || '/' || a.kind AS point, a.kind,
+    a.priority, a.process_state, a.suppression_state, a.explained_by,
+    (extract(epoch FROM a.raised_at) * 1000)::bigint AS raised_ms, p.site, p.site_zh, p.site_en
+FROM alerts.alarm AS a
+JOIN alerts.alarm_place_v AS p USING (alarm_id)
+WHERE a.process_state <> 'NORMAL' AND starts_with(p.organisation_path, %(scope)s)
+
+-- name: console_alarm_ids
+-- Alarms in some zones or a span, also those that are over: what stands and calls first, then by priority, then the
+-- newest; or simply the newest first.
+SELECT a.alarm_id
+FROM alerts.alarm AS a
+JOIN alerts.alarm_place_v AS p USING (alarm_id)
+WHERE starts_with(p.organisation_path, %(scope)s)
+    AND (%(site)s::text IS NULL OR p.site = %(site)s OR strpos(p.site_zh || ' ' || lower(p.site_en), lower(%(site)s)) > 0)
+    AND (%(zones)s::text[] IS NULL OR p.zone = ANY(%(zones)s))
+    AND (%(kind)s::text IS NULL OR a.kind = %(kind)s)
+    AND (%(priority)s::integer IS NULL OR a.priority = %(priority)s)
+    AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
+    AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)
+    AND (%(to_at)s::timestamptz IS NULL OR a.exceeded_at <= %(to_at)s)
+ORDER BY
+    CASE
+        WHEN %(by_time)s::boolean THEN 0
+        WHEN a.process_state = 'NORMAL' THEN 5
+        WHEN a.suppression_state <> 'NONE' THEN 4
+        ELSE array_position(
+            ARRAY['UNACKNOWLEDGED', 'LATCHED_UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED', 'ACKNOWLEDGED', 'LATCHED_ACKNOWLEDGED'],
+            a.process_state
+        )
+    END,
+    CASE WHEN NOT %(by_time)s::boolean THEN a.priority END,
+    a.raised_at DESC,
+    a.alarm_id DESC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: console_alarm_rows
+-- Some alarms with everything a person needs to know of them: place, value now, rule, and until when they keep quiet.
 SELECT
     a.alarm_id, a.channel_id, a.kind, a.priority, a.process_state, a.suppression_state, a.limit_value, a.peak,
     (extract(epoch FROM a.exceeded_at) * 1000)::bigint AS exceeded_ms,
@@ -398,24 +583,69 @@ SELECT
     (extract(epoch FROM a.returned_at) * 1000)::bigint AS returned_ms,
     (extract(epoch FROM a.acknowledged_at) * 1000)::bigint AS acknowledged_ms,
     (extract(epoch FROM a.peak_at) * 1000)::bigint AS peak_ms,
-    a.acknowledged_by, a.note, a.replayed, a.version,
-    c.metric, c.unit, c.period_s, c.low, c.high, coalesce(c.zone, c.gateway || '~' || c.device) AS zone,
-    coalesce(c.zone_zh, c.device) AS zone_zh, coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en
+    a.acknowledged_by, a.note, a.replayed, a.version, a.cause, a.hold_reason, a.explained_by, a.latches, a.assignee,
+    (extract(epoch FROM a.called_at) * 1000)::bigint AS called_ms,
+    (extract(epoch FROM a.respond_by) * 1000)::bigint AS respond_ms,
+    (extract(epoch FROM a.re_alarm_at) * 1000)::bigint AS re_alarm_ms,
+    a.rule_code, a.rule_version, p.organisation_path AS path,
+    p.metric, p.unit, p.period_s, p.low, p.high, p.zone, p.zone_zh, p.zone_en, p.site, p.site_zh, p.site_en,
+    a.item IS NULL AND (p.zone_id IS NOT NULL OR p.device <> 'gateway') AS has_zone_page,
+    l.value, (extract(epoch FROM l.observed_at) * 1000)::bigint AS observed_ms,
+    r.document -> 'rationalization' ->> 'cause_zh' AS why_zh, r.document -> 'rationalization' ->> 'cause_en' AS why_en,
+    r.document -> 'rationalization' ->> 'consequence_zh' AS consequence_zh,
+    r.document -> 'rationalization' ->> 'consequence_en' AS consequence_en,
+    r.document -> 'rationalization' ->> 'response_zh' AS response_zh,
+    r.document -> 'rationalization' ->> 'response_en' AS response_en,
+    q.reason AS quiet_reason, q.note AS quiet_note, q.actor AS quiet_actor,
+    (extract(epoch FROM q.expires_at) * 1000)::bigint AS quiet_until_ms
 FROM alerts.alarm AS a
+JOIN alerts.alarm_place_v AS p USING (alarm_id)
+LEFT JOIN telemetry.latest_v AS l ON l.channel_id = a.channel_id
+LEFT JOIN alerts.rule AS r ON r.code = a.rule_code AND r.version = a.rule_version
+LEFT JOIN LATERAL (
+    SELECT s.reason, s.note, s.actor, s.expires_at
+    FROM alerts.suppression AS s
+    WHERE s.channel_id = a.channel_id AND s.kind IN (a.kind, '*') AND s.state = a.suppression_state
+    ORDER BY s.kind = '*'
+    LIMIT 1
+) AS q ON a.suppression_state <> 'NONE'
+WHERE a.alarm_id = ANY(%(ids)s::bigint[]) AND starts_with(p.organisation_path, %(scope)s)
+
+-- name: console_earlier
+-- Earlier occurrences of an alarm's point, the newest first.
+SELECT e.alarm_id
+FROM alerts.alarm AS a
+JOIN alerts.alarm AS e
+    ON e.kind = a.kind AND e.raised_at < a.raised_at
+    AND (e.channel_id = a.channel_id OR (e.site_id = a.site_id AND e.item = a.item))
+WHERE a.alarm_id = %(alarm_id)s
+ORDER BY e.raised_at DESC
+LIMIT %(limit)s
+
+-- name: console_explained
+-- Alarms that an alarm explains and speaks for.
+SELECT alarm_id FROM alerts.alarm WHERE explained_by = %(alarm_id)s ORDER BY raised_at DESC LIMIT %(limit)s
+
+-- name: console_quiet
+-- What people keep quiet now, one row for each time somebody did so in a zone.
+SELECT
+    coalesce(c.zone, c.gateway || '~' || c.device) AS zone, coalesce(c.zone_zh, c.device) AS zone_zh,
+    coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en, s.state, s.reason, s.note, s.actor,
+    (extract(epoch FROM s.since) * 1000)::bigint AS since_ms, (extract(epoch FROM s.expires_at) * 1000)::bigint AS until_ms,
+    array_agg(s.channel_id ORDER BY s.channel_id, s.kind) AS channel_ids,
+    array_agg(s.kind ORDER BY s.channel_id, s.kind) AS kinds,
+    array_agg(c.metric ORDER BY s.channel_id, s.kind) AS metrics
+FROM alerts.suppression AS s
 JOIN registry.channel_v AS c USING (channel_id)
 WHERE starts_with(c.organisation_path, %(scope)s)
-    AND (%(alarm_id)s::bigint IS NULL OR a.alarm_id = %(alarm_id)s)
-    AND (%(site)s::text IS NULL OR c.site = %(site)s OR strpos(c.site_zh || ' ' || lower(c.site_en), lower(%(site)s)) > 0)
     AND (%(zones)s::text[] IS NULL OR coalesce(c.zone, c.gateway || '~' || c.device) = ANY(%(zones)s))
-    AND (NOT %(open_only)s::boolean OR a.process_state <> 'NORMAL')
-    AND (%(from_at)s::timestamptz IS NULL OR coalesce(a.returned_at, 'infinity') >= %(from_at)s)
-    AND (%(to_at)s::timestamptz IS NULL OR a.exceeded_at <= %(to_at)s)
-ORDER BY
-    array_position(ARRAY['UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED', 'ACKNOWLEDGED', 'NORMAL'], a.process_state),
-    a.priority,
-    a.raised_at DESC,
-    a.alarm_id DESC
-LIMIT %(limit)s OFFSET %(offset)s
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+ORDER BY s.state, until_ms, c.site, 1
+LIMIT 1000
+
+-- name: console_memory
+-- What the judges remember of some channels.
+SELECT channel_id, state::text AS state FROM alerts.memory WHERE channel_id = ANY(%(channels)s::integer[])
 
 -- name: console_journal
 -- Everything that happened to one alarm.
@@ -492,11 +722,11 @@ LIMIT %(limit)s
 -- name: stream_journal
 -- Alarm transitions after a position, up to another where one is given.
 SELECT
-    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority, c.channel_id,
-    coalesce(c.zone, c.gateway || '~' || c.device) AS zone, c.site, c.organisation_path AS path
+    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority,
+    a.suppression_state, p.zone, p.site, p.organisation_path AS path
 FROM alerts.journal_feed AS j
 JOIN alerts.alarm AS a USING (alarm_id)
-JOIN registry.channel_v AS c USING (channel_id)
+JOIN alerts.alarm_place_v AS p USING (alarm_id)
 WHERE (j.txid, j.journal_id) > (%(txid)s::xid8, %(journal_id)s)
     AND (%(to_txid)s::xid8 IS NULL OR (j.txid, j.journal_id) <= (%(to_txid)s::xid8, %(to_journal_id)s))
 ORDER BY j.txid, j.journal_id
