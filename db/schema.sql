@@ -1031,12 +1031,12 @@ CREATE TABLE alerts.notification_attempt (
     detail text DEFAULT ''::text NOT NULL,
     retry_at timestamp with time zone,
     line text NOT NULL,
-    CONSTRAINT notification_attempt_outcome_check CHECK ((outcome = ANY (ARRAY['begun'::text, 'sent'::text, 'retry'::text, 'lost'::text, 'permanent'::text])))
+    CONSTRAINT notification_attempt_outcome_check CHECK ((outcome = ANY (ARRAY['begun'::text, 'sent'::text, 'retry'::text, 'limited'::text, 'lost'::text, 'permanent'::text])))
 );
 
 COMMENT ON TABLE alerts.notification_attempt IS 'Every attempt, append only: begun before the call, what came of it after.';
 
-COMMENT ON COLUMN alerts.notification_attempt.outcome IS 'begun, sent, retry (refused for now), lost (no answer: it may have been told), permanent (refused for good).';
+COMMENT ON COLUMN alerts.notification_attempt.outcome IS 'begun, sent, retry (refused for now), limited (too many: its line waits until retry_at), lost (no answer: it may have been told), permanent (refused for good).';
 
 ALTER TABLE alerts.notification_attempt ALTER COLUMN notification_attempt_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME alerts.notification_attempt_notification_attempt_id_seq
