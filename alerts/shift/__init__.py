@@ -1,1 +1,1 @@
-"""What a shift leader sees: alarm load as ISA-18.2 measures it, and the notes one shift leaves the next."""
+"""The shift: how much alarm load it bears, and what it hands over to the next."""
