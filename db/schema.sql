@@ -835,11 +835,103 @@ COMMENT ON TABLE alerts.escalation IS 'Who is called for alarms of a node of the
 
 COMMENT ON COLUMN alerts.escalation.document IS 'A hanlu.alerts.people.escalation.Policy as JSON.';
 
+CREATE TABLE alerts.excursion (
+    excursion_id bigint NOT NULL,
+    channel_id integer NOT NULL,
+    side text NOT NULL,
+    limit_value double precision NOT NULL,
+    standing boolean NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    to_at timestamp with time zone,
+    span_to timestamp with time zone,
+    known_until timestamp with time zone,
+    minutes double precision,
+    unknown_minutes double precision,
+    degree_minutes double precision,
+    peak double precision,
+    peak_at timestamp with time zone,
+    mean double precision,
+    kinetic double precision,
+    readings integer DEFAULT 0 NOT NULL,
+    digest text,
+    kinetic_day double precision,
+    known_day double precision,
+    kinetic_month double precision,
+    known_month double precision,
+    windows_at timestamp with time zone,
+    computed_at timestamp with time zone NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    corrections integer DEFAULT 0 NOT NULL,
+    merged_into bigint,
+    CONSTRAINT excursion_check CHECK (((digest IS NULL) = (readings = 0))),
+    CONSTRAINT excursion_check1 CHECK (((NOT standing) OR ((to_at IS NULL) AND (span_to IS NULL)))),
+    CONSTRAINT excursion_side_check CHECK ((side = ANY (ARRAY['high'::text, 'low'::text])))
+);
+
+COMMENT ON TABLE alerts.excursion IS 'A span beyond a limit, one row however many alarms (high, high_high) it raised; figures as of computed_at.';
+
+COMMENT ON COLUMN alerts.excursion.limit_value IS 'The outer limit of its alarms, in the channel''s unit; what lies beyond an inner one lies beyond it too.';
+
+COMMENT ON COLUMN alerts.excursion.from_at IS 'Where the limit was crossed, interpolated; what the alarm says where no reading is left.';
+
+COMMENT ON COLUMN alerts.excursion.to_at IS 'Where it was crossed back; null while it stands.';
+
+COMMENT ON COLUMN alerts.excursion.span_to IS 'When the last of its alarms returned.';
+
+COMMENT ON COLUMN alerts.excursion.known_until IS 'Newest reading used.';
+
+COMMENT ON COLUMN alerts.excursion.unknown_minutes IS 'Of gaps inside: neither within the limit nor beyond it.';
+
+COMMENT ON COLUMN alerts.excursion.kinetic IS 'Mean kinetic temperature over the excursion, degrees Celsius; null for other units.';
+
+COMMENT ON COLUMN alerts.excursion.digest IS 'SHA-256 of the readings used (hanlu.alerts.excursion.figures.digest).';
+
+COMMENT ON COLUMN alerts.excursion.kinetic_day IS 'Over the 24 h, and kinetic_month over the 30 d, before its end or known_until; known_* are the minutes known in them.';
+
+COMMENT ON COLUMN alerts.excursion.windows_at IS 'When those were computed; null: they are due.';
+
+COMMENT ON COLUMN alerts.excursion.version IS 'The latest entry of alerts.excursion_version.';
+
+COMMENT ON COLUMN alerts.excursion.corrections IS 'How many of them are corrections by late data.';
+
+COMMENT ON COLUMN alerts.excursion.merged_into IS 'The excursion it turned out to be a part of; this row is kept for its number.';
+
+CREATE TABLE alerts.excursion_alarm (
+    alarm_id bigint NOT NULL,
+    excursion_id bigint NOT NULL
+);
+
+COMMENT ON TABLE alerts.excursion_alarm IS 'Which excursion an alarm belongs to: one, whatever is done twice.';
+
+ALTER TABLE alerts.excursion ALTER COLUMN excursion_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME alerts.excursion_excursion_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE alerts.excursion_version (
+    excursion_id bigint NOT NULL,
+    version integer NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    why text NOT NULL,
+    before jsonb,
+    after jsonb NOT NULL,
+    CONSTRAINT excursion_version_version_check CHECK ((version > 0)),
+    CONSTRAINT excursion_version_why_check CHECK ((why = ANY (ARRAY['begun'::text, 'grew'::text, 'ended'::text, 'late_data'::text, 'joined'::text, 'merged'::text])))
+);
+
+COMMENT ON TABLE alerts.excursion_version IS 'Every change of figures that were reported, append only: what was said before and what after, and why.';
+
+COMMENT ON COLUMN alerts.excursion_version.why IS 'begun; grew (it still stands; written once an hour); ended; late_data (readings came that belong into what had been reported); joined (an alarm of an outer limit belongs to it); merged.';
+
 CREATE VIEW alerts.follower_v AS
  SELECT n.name,
     COALESCE(c.txid, '0'::xid8) AS txid,
     COALESCE(c.arrival_id, (0)::bigint) AS arrival_id
-   FROM (( VALUES ('engine'::text)) n(name)
+   FROM (( VALUES ('engine'::text), ('excursion'::text)) n(name)
      LEFT JOIN alerts.cursor c USING (name));
 
 COMMENT ON VIEW alerts.follower_v IS 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
@@ -2689,6 +2781,15 @@ ALTER TABLE ONLY alerts.cursor
 ALTER TABLE ONLY alerts.escalation
     ADD CONSTRAINT escalation_pkey PRIMARY KEY (organisation_id);
 
+ALTER TABLE ONLY alerts.excursion_alarm
+    ADD CONSTRAINT excursion_alarm_pkey PRIMARY KEY (alarm_id);
+
+ALTER TABLE ONLY alerts.excursion
+    ADD CONSTRAINT excursion_pkey PRIMARY KEY (excursion_id);
+
+ALTER TABLE ONLY alerts.excursion_version
+    ADD CONSTRAINT excursion_version_pkey PRIMARY KEY (excursion_id, version);
+
 ALTER TABLE ONLY alerts.handover
     ADD CONSTRAINT handover_corrects_key UNIQUE (corrects);
 
@@ -3088,6 +3189,16 @@ CREATE INDEX alarm_re_alarm ON alerts.alarm USING btree (re_alarm_at) WHERE (re_
 
 CREATE INDEX calibration_channel ON alerts.calibration USING btree (channel_id, calibration_id DESC);
 
+CREATE INDEX excursion_alarm_of ON alerts.excursion_alarm USING btree (excursion_id);
+
+CREATE INDEX excursion_by_time ON alerts.excursion USING btree (from_at DESC);
+
+CREATE INDEX excursion_channel ON alerts.excursion USING btree (channel_id, from_at);
+
+CREATE UNIQUE INDEX excursion_standing ON alerts.excursion USING btree (channel_id, side) WHERE (standing AND (merged_into IS NULL));
+
+CREATE INDEX excursion_windows_due ON alerts.excursion USING btree (excursion_id) WHERE ((windows_at IS NULL) AND (merged_into IS NULL));
+
 CREATE INDEX handover_site ON alerts.handover USING btree (site_id, handover_id DESC);
 
 CREATE INDEX journal_feed_order ON alerts.journal USING btree (txid, journal_id);
@@ -3194,6 +3305,18 @@ ALTER TABLE ONLY alerts.acknowledge_link
 
 ALTER TABLE ONLY alerts.alarm
     ADD CONSTRAINT alarm_explained_by_fkey FOREIGN KEY (explained_by) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY alerts.excursion_alarm
+    ADD CONSTRAINT excursion_alarm_alarm_id_fkey FOREIGN KEY (alarm_id) REFERENCES alerts.alarm(alarm_id);
+
+ALTER TABLE ONLY alerts.excursion_alarm
+    ADD CONSTRAINT excursion_alarm_excursion_id_fkey FOREIGN KEY (excursion_id) REFERENCES alerts.excursion(excursion_id);
+
+ALTER TABLE ONLY alerts.excursion
+    ADD CONSTRAINT excursion_merged_into_fkey FOREIGN KEY (merged_into) REFERENCES alerts.excursion(excursion_id);
+
+ALTER TABLE ONLY alerts.excursion_version
+    ADD CONSTRAINT excursion_version_excursion_id_fkey FOREIGN KEY (excursion_id) REFERENCES alerts.excursion(excursion_id);
 
 ALTER TABLE ONLY alerts.handover
     ADD CONSTRAINT handover_corrects_site_id_fkey FOREIGN KEY (corrects, site_id) REFERENCES alerts.handover(handover_id, site_id);
@@ -3460,6 +3583,12 @@ GRANT SELECT,INSERT ON TABLE alerts.calibration TO hanlu_alerts;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.cursor TO hanlu_alerts;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.escalation TO hanlu_alerts;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE alerts.excursion TO hanlu_alerts;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE alerts.excursion_alarm TO hanlu_alerts;
+
+GRANT SELECT,INSERT ON TABLE alerts.excursion_version TO hanlu_alerts;
 
 GRANT SELECT ON TABLE alerts.follower_v TO hanlu_alerts;
 

@@ -41,7 +41,7 @@ COMMENT ON VIEW alerts.journal_feed IS
 
 CREATE OR REPLACE VIEW alerts.follower_v AS
 SELECT n.name, coalesce(c.txid, '0') AS txid, coalesce(c.arrival_id, 0) AS arrival_id
-FROM (VALUES ('engine')) AS n (name)
+FROM (VALUES ('engine'), ('excursion')) AS n (name)
 LEFT JOIN alerts.cursor AS c USING (name);
 COMMENT ON VIEW alerts.follower_v IS
 'How far this room''s followers of the arrivals have come, also those that never began; ingest keeps what they have not passed.';
