@@ -1,0 +1,40 @@
+-- name: rules_lock
+-- Let one writer at a time change rules, until the transaction ends; what is read after it is what is there.
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: rules_current
+-- The newest version of every code, or of one.
+SELECT DISTINCT ON (code)
+    code, version, document, withdrawn, author, note, (extract(epoch FROM recorded_at) * 1000)::bigint AS recorded_ms
+FROM alerts.rule
+WHERE %(code)s::text IS NULL OR code = %(code)s
+ORDER BY code, version DESC
+
+-- name: rules_history
+-- Every version of a code, the newest first.
+SELECT code, version, document, withdrawn, author, note, (extract(epoch FROM recorded_at) * 1000)::bigint AS recorded_ms
+FROM alerts.rule
+WHERE code = %(code)s
+ORDER BY version DESC
+
+-- name: rules_write
+-- A new version of a rule, or its withdrawal.
+INSERT INTO alerts.rule (code, version, document, withdrawn, author, note)
+VALUES (%(code)s, %(version)s, %(document)s, %(withdrawn)s, %(author)s, %(note)s)
+
+-- name: rules_notify
+-- Wake whoever works by the rules.
+SELECT pg_notify('hanlu_rule', %(code)s)
+
+-- name: rules_facts
+-- What rules may look at of each channel below an organisation, or of one by its name.
+SELECT
+    channel_id, channel, metric, unit, period_s, device_kind, organisation_path, site, zone, gateway, device,
+    limit_profile, low, high, deadband, on_delay_s, off_delay_s, no_data_s, priority
+FROM registry.channel_v
+WHERE starts_with(organisation_path, %(scope)s) AND (%(channel)s::text IS NULL OR channel = %(channel)s)
+ORDER BY channel_id
+
+-- name: rules_organisations
+-- Codes of the tree's nodes by their id, as paths name them.
+SELECT organisation_id, code FROM registry.organisation
