@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from hanlu.alerts.alarm import ProcessState, SuppressionState, calls
 from hanlu.alerts.people.config import NotifyConfig
@@ -23,6 +23,7 @@ __all__ = [
     "Dropped",
     "Line",
     "Mute",
+    "Sent",
     "Stage",
     "address",
     "content_of",
@@ -190,7 +191,7 @@ def quiet_hours(policies: Mapping[int, Policy], now_ms: int) -> Stage:
 
 
 def group(config: NotifyConfig, last_sent_ms: Mapping[tuple[int, str], int], now_ms: int) -> Stage:
-    """Make the stage that gathers by site: a message waits a little for others, and follows the one before at a distance.
+    """Make the stage that gathers by site: a message waits for company, and follows the one before at a distance.
 
     A critical alarm waits hardly at all: neither for company nor for the distance.
 
@@ -268,18 +269,3 @@ def content_of(lines: Sequence[Line]) -> str:
     """Return the hash of what a message is about: its alarms, their calls and what of them; not the steps."""
     about = sorted({(each.alarm.alarm_id, each.version, each.purpose == "return") for each in lines})
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """Everything the planner looks up: receivers, rotas, policies, mutes; read anew for each turn.
-
-    Attributes:
-        receivers: by code.
-        policies: by organisation.
-        mutes: that have not ended.
-    """
-
-    receivers: Mapping[str, Receiver] = field(default_factory=dict)
-    policies: Mapping[int, Policy] = field(default_factory=dict)
-    mutes: Sequence[Mute] = ()

@@ -19,7 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from hanlu.core.errors import UsageError
 
-__all__ = ["SECRETS", "SETTINGS", "Receiver", "ReceiverKind", "line_of", "masked", "parse_secret", "parse_settings"]
+__all__ = [
+    "SECRETS",
+    "SETTINGS",
+    "Endpoint",
+    "Receiver",
+    "ReceiverKind",
+    "line_of",
+    "masked",
+    "parse_secret",
+    "parse_settings",
+]
 
 CODE: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
 _ADDRESS = re.compile(r"[^@\s<>,;\"]{1,64}@[A-Za-z0-9.-]{1,190}")
