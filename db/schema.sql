@@ -863,8 +863,11 @@ CREATE TABLE alerts.excursion (
     version integer DEFAULT 1 NOT NULL,
     corrections integer DEFAULT 0 NOT NULL,
     merged_into bigint,
+    unit text DEFAULT ''::text NOT NULL,
+    gap_ms bigint DEFAULT 600000 NOT NULL,
     CONSTRAINT excursion_check CHECK (((digest IS NULL) = (readings = 0))),
     CONSTRAINT excursion_check1 CHECK (((NOT standing) OR ((to_at IS NULL) AND (span_to IS NULL)))),
+    CONSTRAINT excursion_gap_ms_check CHECK ((gap_ms > 0)),
     CONSTRAINT excursion_side_check CHECK ((side = ANY (ARRAY['high'::text, 'low'::text])))
 );
 
@@ -895,6 +898,10 @@ COMMENT ON COLUMN alerts.excursion.version IS 'The latest entry of alerts.excurs
 COMMENT ON COLUMN alerts.excursion.corrections IS 'How many of them are corrections by late data.';
 
 COMMENT ON COLUMN alerts.excursion.merged_into IS 'The excursion it turned out to be a part of; this row is kept for its number.';
+
+COMMENT ON COLUMN alerts.excursion.unit IS 'SenML unit of the channel when it began.';
+
+COMMENT ON COLUMN alerts.excursion.gap_ms IS 'Readings further apart, in milliseconds, had unknown time between them when it began.';
 
 CREATE TABLE alerts.excursion_alarm (
     alarm_id bigint NOT NULL,
