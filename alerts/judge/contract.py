@@ -59,6 +59,8 @@ class Phase(NamedTuple):
         expected_end_ms: when defrost and recovery together should be over, by this room's own history.
         began_ms: when the defrost of this cycle began (its curve's foot), None in "cold" and "unknown".
         baseline: the room's own level between defrosts, in the channel's unit; None while unknown.
+        ceiling: what a healthy defrost, or the recovery after it, accounts for at this moment at most, in the channel's
+            unit; None when neither is going on, or this one has departed from what is healthy and explains nothing.
     """
 
     name: str = "unknown"
@@ -67,6 +69,7 @@ class Phase(NamedTuple):
     expected_end_ms: int | None = None
     began_ms: int | None = None
     baseline: float | None = None
+    ceiling: float | None = None
 
 
 class Signals(NamedTuple):
@@ -133,9 +136,15 @@ class Judge(NamedTuple):
         step: judge one reading.
         late: tell whether a late reading lies beyond what the rule allows, so that it may correct a record; None when
             late readings never matter.
+        due: say when, Unix milliseconds, the alarm comes if the channel says nothing more, None when nothing is
+            running; None instead of a function for judges that only ever learn from readings of their own channel. A
+            door that reports only when it is moved says "open" once: `Room` then judges it again, with the value it
+            stands at, when a reading of any other channel of the room, or the engine's clock by `Room.overdue`, shows
+            that the time has come.
     """
 
     kind: Kind
     start: Any
     step: Callable[[Any, Any, int, float, Signals], tuple[Any, Verdict | None]]
     late: Callable[[Any, float], bool] | None = None
+    due: Callable[[Any, Any], int | None] | None = None

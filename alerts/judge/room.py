@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hanlu.alerts.judge import cycle
-from hanlu.alerts.judge.contract import Signals, Switch, Verdict
+from hanlu.alerts.judge import cause, cycle
+from hanlu.alerts.judge.contract import Move, Signals, Switch, Verdict
 from hanlu.alerts.judge.judges import JUDGES
-from hanlu.alerts.kind import Kind
+from hanlu.alerts.kind import Cause, Kind
 
 __all__ = ["Assigned", "ChannelPlan", "Memory", "Room", "Taken", "pack", "unpack"]
 
@@ -82,6 +82,7 @@ class Memory:
         value: what it said.
         switch: for channels that say on or off.
         cycle: for the room's air.
+        facts: what the room usually does, for the room's air: a cause is told by what has changed.
         states: of the judges, by kind.
     """
 
@@ -89,6 +90,7 @@ class Memory:
     value: float | None = None
     switch: Switch | None = None
     cycle: cycle.CycleState = cycle.START
+    facts: cause.Facts = cause.START
     states: dict[Kind, Any] = field(default_factory=dict)
 
 
@@ -98,10 +100,13 @@ class Taken(NamedTuple):
     Attributes:
         verdicts: with the rule behind each, in the order of the rules.
         late: rules that a late reading contradicts; their records may need correcting.
+        elsewhere: (channel_id, rule, verdict) on other channels of the room: their time has come (`Judge.due`), as this
+            reading's time shows. Their memory has changed too.
     """
 
     verdicts: tuple[tuple[Assigned, Verdict], ...] = ()
     late: tuple[Assigned, ...] = ()
+    elsewhere: tuple[tuple[int, Assigned, Verdict], ...] = ()
 
 
 _NOTHING: Final = Taken()
@@ -114,6 +119,9 @@ class Room:
         """Begin with what is remembered of the channels, by channel_id; unknown ones have seen nothing."""
         self.channels = {each.channel_id: each for each in channels}
         self.memory = {channel_id: memory.get(channel_id) or Memory() for channel_id in self.channels}
+        self._due: dict[int, int] = {}
+        for channel_id in self.channels:
+            self._note_due(channel_id)
 
     def take(self, channel_id: int, at_ms: int, value: float) -> Taken:
         """Judge one reading of one of the room's channels.
@@ -127,25 +135,85 @@ class Room:
         newest = memory.newest_ms
         if newest is not None and at_ms <= newest:
             return self._late(plan, value)
+        elsewhere = self.overdue(at_ms, but=channel_id) if self._due else ()
         elapsed = 0 if newest is None else at_ms - newest
         gap_ms = elapsed if elapsed > plan.gap_ms else 0
         memory.newest_ms, memory.value = at_ms, value
         if plan.metric in _SIGNALS or plan.metric == _METER:
             memory.switch = _switched(memory.switch, at_ms, value > 0, gap_ms)
         if not plan.rules and plan.metric not in TRACKED:
-            return _NOTHING
+            return Taken(elsewhere=elsewhere) if elsewhere else _NOTHING
         signals = self._signals(plan, memory, at_ms, value, gap_ms)
         verdicts: list[tuple[Assigned, Verdict]] = []
         for rule in plan.rules:
-            judge = JUDGES.get(rule.kind)
-            if judge is None:
-                continue
-            before = memory.states.get(rule.kind, judge.start)
-            after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
-            memory.states[rule.kind] = after
+            verdict = self._judge(memory, rule, at_ms, value, signals)
             if verdict is not None:
                 verdicts.append((rule, verdict))
-        return Taken(tuple(verdicts)) if verdicts else _NOTHING
+        self._note_due(channel_id)
+        return Taken(tuple(verdicts), elsewhere=elsewhere) if verdicts or elsewhere else _NOTHING
+
+    @property
+    def due_ms(self) -> int | None:
+        """When the next alarm comes that needs no further reading, Unix milliseconds; None while there is none."""
+        return min(self._due.values(), default=None)
+
+    def overdue(self, now_ms: int, *, but: int | None = None) -> tuple[tuple[int, Assigned, Verdict], ...]:
+        """Judge again what a channel said last, where time alone makes an alarm of it (`Judge.due`).
+
+        Args:
+            now_ms: the time it is, Unix milliseconds: of another channel's reading, or of the engine's clock in a room
+                where nothing else reports. The clock must be one the room's data keep up with: of a gateway that is
+                not heard nobody knows whether the door is still open.
+            but: leave out this channel, which speaks for itself.
+
+        Returns:
+            Verdicts as in `Taken.elsewhere`. What lies further from the channel's last word than its gap is not
+            judged: nobody knows.
+        """
+        found: list[tuple[int, Assigned, Verdict]] = []
+        for channel_id in [key for key, due_ms in self._due.items() if due_ms <= now_ms and key != but]:
+            at_ms = self._due.pop(channel_id)
+            plan, memory = self.channels[channel_id], self.memory[channel_id]
+            if memory.newest_ms is None or memory.value is None or at_ms - memory.newest_ms > plan.gap_ms:
+                continue
+            signals = self._signals(plan, memory, at_ms, memory.value, 0)
+            for rule in plan.rules:
+                judge = JUDGES.get(rule.kind)
+                if judge is not None and judge.due is not None:
+                    verdict = self._judge(memory, rule, at_ms, memory.value, signals)
+                    if verdict is not None:
+                        found.append((channel_id, rule, verdict))
+            self._note_due(channel_id)
+        return tuple(found)
+
+    def _judge(self, memory: Memory, rule: Assigned, at_ms: int, value: float, signals: Signals) -> Verdict | None:
+        """Let one rule judge, and name what lies behind an alarm that begins to call."""
+        judge = JUDGES.get(rule.kind)
+        if judge is None:
+            return None
+        before = memory.states.get(rule.kind, judge.start)
+        after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
+        memory.states[rule.kind] = after
+        if verdict is not None and verdict.cause is Cause.UNKNOWN and verdict.move in {Move.RAISE, Move.RELEASE}:
+            found = cause.diagnose(rule.kind, at_ms, signals, memory.facts, memory.states)
+            return verdict._replace(cause=found)
+        return verdict
+
+    def _note_due(self, channel_id: int) -> None:
+        """Keep when a channel's next alarm comes without another word of it."""
+        due: int | None = None
+        memory = self.memory[channel_id]
+        for rule in self.channels[channel_id].rules:
+            judge = JUDGES.get(rule.kind)
+            if judge is None or judge.due is None or rule.kind not in memory.states:
+                continue
+            at_ms = judge.due(memory.states[rule.kind], rule.parameters)
+            if at_ms is not None and (due is None or at_ms < due):
+                due = at_ms
+        if due is None:
+            self._due.pop(channel_id, None)
+        else:
+            self._due[channel_id] = due
 
     def _late(self, plan: ChannelPlan, value: float) -> Taken:
         late = tuple(
@@ -177,7 +245,10 @@ class Room:
         phase = Signals().phase
         if plan.metric in TRACKED:
             memory.cycle, phase = cycle.track(memory.cycle, at_ms, value, told.get("defrost"), gap_ms)
-        return Signals(**told, others=tuple(others), phase=phase, gap_ms=gap_ms)
+        signals = Signals(**told, others=tuple(others), phase=phase, gap_ms=gap_ms)
+        if plan.metric in TRACKED:
+            memory.facts = cause.observe(memory.facts, at_ms, value, signals)
+        return signals
 
 
 def _switched(before: Switch | None, at_ms: int, on: bool, gap_ms: int) -> Switch:
@@ -190,12 +261,14 @@ def _switched(before: Switch | None, at_ms: int, on: bool, gap_ms: int) -> Switc
 
 
 def _either(one: Switch | None, other: Switch) -> Switch:
-    """Return two switches of the same meaning as one: on when either is, since the earlier."""
+    """Return two switches of the same meaning as one: on when either is, since the earlier; off since the later."""
     if one is None:
         return other
     if one.on is not other.on:
         return one if one.on else other
-    return one if one.since_ms <= other.since_ms else other
+    if one.on:
+        return one if one.since_ms <= other.since_ms else other
+    return one if one.since_ms >= other.since_ms else other
 
 
 def pack(memory: Memory) -> str:
@@ -218,11 +291,16 @@ def unpack(text: str) -> Memory:
         tracked = msgspec.convert(raw.get("cycle"), cycle.CycleState)
     except msgspec.ValidationError:
         tracked = cycle.START
+    try:
+        facts = msgspec.convert(raw.get("facts"), cause.Facts)
+    except msgspec.ValidationError:
+        facts = cause.START
     switch = raw.get("switch")
     return Memory(
         raw.get("newest_ms"),
         raw.get("value"),
         None if switch is None else msgspec.convert(switch, Switch),
         tracked,
+        facts,
         states,
     )

@@ -70,6 +70,13 @@ class LimitParameters(Parameters):
     """Hold the alarm by design while a defrost and the recovery to be expected after it explain the value."""
     hold_door_s: Seconds = 0
     """Hold it for so many seconds from when a door was opened; 0 does not look at doors."""
+    recover_s: Seconds = 0
+    """Wait, at most once more `on_delay_s`, while the value falls fast enough to be back within so many seconds."""
+    goods_s: Seconds = 0
+    """Time constant with which goods follow the air, seconds: an alarm that has called returns only when goods so
+    estimated are back as well, or the air has been back for so long. 0 looks at the air alone."""
+    goods_inside: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """How far on the good side goods must be to count as back, in the channel's unit."""
 
 
 class RateParameters(Parameters):
@@ -105,6 +112,8 @@ class DoseParameters(Parameters):
     degree_minutes: Positive
     """What the goods bear, in channel units times minutes."""
     window_s: Annotated[int, Field(ge=600, le=30 * 86_400)] = 86_400
+    count_defrost: bool = False
+    """Count what is beyond the limit during a defrost and the recovery to be expected after it, too."""
 
 
 class OutOfRangeParameters(Parameters):
@@ -115,6 +124,8 @@ class OutOfRangeParameters(Parameters):
     side: Literal["high", "low"] = "high"
     minutes: Positive
     window_s: Annotated[int, Field(ge=600, le=30 * 86_400)] = 86_400
+    count_defrost: bool = False
+    """Count what is beyond the limit during a defrost and the recovery to be expected after it, too."""
 
 
 class NoDataParameters(Parameters):
@@ -150,7 +161,7 @@ class CompressorParameters(Parameters):
     idle_s: Seconds = 2_700
     """Seconds without running, outside defrosts, while the room is warmer than its own level by `warmer_by`."""
     warmer_by: Positive = 2.0
-    """Kelvin above the room's own level."""
+    """Kelvin above the room's own level; a quarter of it above the level at which the compressor usually starts."""
     run_s: Seconds = 21_600
     """Seconds of running without a rest, outside defrosts, while the room gets no colder; 0 does not look."""
 
