@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic_core import PydanticCustomError
 
-from hanlu.alerts.kind import Kind
-from hanlu.alerts.rules.parameters import PARAMETERS, Parameters
+from hanlu.alerts.kind import ITEM_KINDS, Kind
+from hanlu.alerts.rules.parameters import PARAMETERS, LimitParameters, Parameters
 
 __all__ = ["Applies", "Rationalization", "Rule"]
 
@@ -44,7 +45,7 @@ class Applies(_Model):
     site: Name | None = None
     zone: Name | None = None
     gateway: Name | None = None
-    channel: Name | None = None
+    channel: Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+/[^/\s]+$", max_length=120)] | None = None
     """One channel as `gateway/device/metric`."""
 
 
@@ -93,6 +94,23 @@ class Rule(_Model):
             typed = PARAMETERS[Kind(value["kind"])].model_validate(value.get("parameters") or {})
             return {**value, "parameters": typed}
         return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Rule:
+        """Refuse what no field alone can be blamed for."""
+        setpoint, unit = (getattr(self.parameters, name, None) for name in ("setpoint", "unit"))
+        if setpoint is not None and not unit:
+            raise PydanticCustomError("unit_missing", "a setpoint needs its unit, e.g. unit = 'Cel'")
+        if unit and setpoint is None:
+            raise PydanticCustomError("unit_alone", "a unit without a setpoint says nothing; leave it out")
+        if isinstance(self.parameters, LimitParameters) and setpoint is not None and self.parameters.beyond:
+            raise PydanticCustomError("beyond_setpoint", "say either setpoint or beyond, not both")
+        if self.applies.profile is not None and self.applies.profiled is False:
+            raise PydanticCustomError("profile_unprofiled", "profile and profiled = false exclude one another")
+        asked = {name for name, value in self.applies if value is not None}
+        if self.kind in ITEM_KINDS and asked - {"site", "organisation"}:
+            raise PydanticCustomError("goods_place", "a rule about goods can name a site or an organisation only")
+        return self
 
     @property
     def runbook(self) -> str:

@@ -38,3 +38,19 @@ ORDER BY channel_id
 -- name: rules_organisations
 -- Codes of the tree's nodes by their id, as paths name them.
 SELECT organisation_id, code FROM registry.organisation
+
+-- name: rules_names
+-- Every name a rule can be compared with, by what it is a name of; metrics and device kinds as they occur now.
+SELECT 'profiles' AS sort, array_agg(DISTINCT code) AS names FROM registry.limit_profile
+UNION ALL
+SELECT 'zones', array_agg(code) FROM registry.zone
+UNION ALL
+SELECT 'sites', array_agg(code) FROM registry.site
+UNION ALL
+SELECT 'gateways', array_agg(code) FROM registry.gateway
+UNION ALL
+SELECT 'organisations', array_agg(code) FROM registry.organisation
+UNION ALL
+SELECT 'device_kinds', array_agg(DISTINCT kind) FROM registry.device
+UNION ALL
+SELECT 'metrics', array_agg(DISTINCT metric) FROM registry.channel

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from hanlu.alerts.rules.assign import ChannelFacts, Versioned
 from hanlu.alerts.rules.model import Rule
+from hanlu.alerts.rules.survey import Names
 from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.core.observe import log
 from hanlu.db.pool import Connection
@@ -32,6 +33,7 @@ __all__ = [
     "current",
     "history",
     "read_facts",
+    "read_names",
     "rules_in_force",
     "seed_defaults",
     "shipped_rules",
@@ -218,6 +220,13 @@ def read_facts(connection: Connection, scope: str = "/", channel: str | None = N
             trees[path] = tuple(codes[part] for part in path.strip("/").split("/") if part in codes)
         found.append(ChannelFacts(**row, organisations=trees[path]))
     return found
+
+
+def read_names(connection: Connection, channels: Iterable[ChannelFacts] = ()) -> Names:
+    """Return every name the registry knows; channels' own names as given."""
+    with connection.cursor() as cursor:
+        found = {sort: frozenset(names or ()) for sort, names in cursor.execute(_QUERIES["rules_names"])}
+    return Names(**found, channels=frozenset(each.channel for each in channels))
 
 
 def _versions(connection: Connection, query: str, code: str | None) -> list[StoredVersion]:
