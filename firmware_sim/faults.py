@@ -2,7 +2,10 @@
 
 Each fault says which device and metric it strikes (None: every one) and when, by the time the samples carry before any
 fault. Faults strike in the order given, each seeing what the ones before left over; so `(WrongClock, Duplicate)` sends
-wrong times twice. `DoorOpen` is of another kind: it happens in the room, not on the wire, and is handed to the model.
+wrong times twice.
+
+`DoorOpen`, `CompressorFailure`, `IceOnEvaporator` and `PowerLoss` are of another kind: they happen in the room, not on
+the wire, and are handed to the model, whose instruments show what comes of it.
 
     faults = (Stuck("room-1", "air_temperature", t0, t1), LinkLoss(gateway="gw-truck-1", from_ms=t2, to_ms=t3))
     delivered = list(apply(faults, samples, generator(seed)))
@@ -17,20 +20,26 @@ from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Final
 
+from hanlu.firmware_sim.physics.cold_room import Ailments, Frost
 from hanlu.firmware_sim.physics.schedule import Every, Once, Schedule, any_of
 from hanlu.firmware_sim.sample import Sample
 
 __all__ = [
+    "CompressorFailure",
     "DoorOpen",
     "Drift",
     "Duplicate",
     "Fault",
     "FaultLine",
+    "IceOnEvaporator",
     "LinkLoss",
+    "PowerLoss",
     "Replay",
+    "RoomFault",
     "Silence",
     "Stuck",
     "WrongClock",
+    "ailments",
     "apply",
     "propped_doors",
 ]
@@ -127,12 +136,51 @@ class DoorOpen:
         return Every(self.from_ms, self.every_ms, self.to_ms - self.from_ms)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressorFailure:
+    """The compressor of `device` does not start, whatever the thermostat asks for."""
+
+    device: str
+    from_ms: int
+    to_ms: int = FOREVER_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IceOnEvaporator:
+    """Ice stays on the coil of `device`: its capacity falls, to a half within `days`, and no defrost clears it."""
+
+    device: str
+    from_ms: int
+    to_ms: int = FOREVER_MS
+    days: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLoss:
+    """The mains of `device` are gone; its controller and the gateway go on by their batteries."""
+
+    device: str
+    from_ms: int
+    to_ms: int = FOREVER_MS
+
+
+RoomFault = DoorOpen | CompressorFailure | IceOnEvaporator | PowerLoss
 Fault = Stuck | Drift | Silence | WrongClock | Duplicate | Replay | LinkLoss
 
 
-def propped_doors(device: str, scenario: Iterable[DoorOpen]) -> Schedule:
+def propped_doors(device: str, scenario: Iterable[RoomFault]) -> Schedule:
     """Return when the door of `device` stands open in `scenario`."""
-    return any_of(door.schedule() for door in scenario if door.device == device)
+    return any_of(each.schedule() for each in scenario if isinstance(each, DoorOpen) and each.device == device)
+
+
+def ailments(device: str, scenario: Iterable[RoomFault]) -> Ailments:
+    """Return what is wrong with the machine of `device` in `scenario`."""
+    here = [each for each in scenario if each.device == device]
+    return Ailments(
+        compressor=any_of(Once(each.from_ms, each.to_ms) for each in here if isinstance(each, CompressorFailure)),
+        mains=any_of(Once(each.from_ms, each.to_ms) for each in here if isinstance(each, PowerLoss)),
+        frost=tuple(Frost(each.from_ms, each.days, each.to_ms) for each in here if isinstance(each, IceOnEvaporator)),
+    )
 
 
 @dataclass(slots=True)

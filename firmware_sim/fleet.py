@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from hanlu.firmware_sim.county import Channel, County, Device
-from hanlu.firmware_sim.faults import DoorOpen, Fault, FaultLine, propped_doors
+from hanlu.firmware_sim.faults import DoorOpen, Fault, FaultLine, RoomFault, ailments, propped_doors
 from hanlu.firmware_sim.physics.chance import generator
 from hanlu.firmware_sim.physics.schedule import HOUR_MS
 from hanlu.firmware_sim.physics.stepped import STEP_MS, Stepped
@@ -43,7 +43,7 @@ class Fleet:
         start_ms: int,
         *,
         seed: int = 1,
-        scenario: Sequence[DoorOpen] = (),
+        scenario: Sequence[RoomFault] = (),
         faults: Sequence[Fault] = (),
     ) -> None:
         """Warm the models up to `start_ms` (Unix milliseconds).
@@ -52,7 +52,7 @@ class Fleet:
             county: whose devices.
             start_ms: samples come after it.
             seed: of all chance.
-            scenario: doors left open.
+            scenario: what happens in the rooms: doors left open, machines that fail.
             faults: what happens to samples on their way, in order.
         """
         self.county = county
@@ -62,7 +62,7 @@ class Fleet:
         self._units: list[_Unit] = []
         for device in county.devices:
             rng = generator(seed, device.gateway, device.code)
-            model = build(device, begin, rng, propped_doors(device.code, scenario))
+            model = build(device, begin, rng, propped_doors(device.code, scenario), ailments(device.code, scenario))
             if model is not None:
                 model.advance(self._at_ms)
                 self._units.append(_Unit(device, model))

@@ -13,7 +13,7 @@ from hanlu.firmware_sim import day
 from hanlu.firmware_sim.county import Device
 from hanlu.firmware_sim.physics.air import DoorSpec, Weather
 from hanlu.firmware_sim.physics.box import BoxSpec, ThermostatSpec
-from hanlu.firmware_sim.physics.cold_room import ColdRoom, ColdRoomSpec, DefrostSpec, EddySpec
+from hanlu.firmware_sim.physics.cold_room import HEALTHY, Ailments, ColdRoom, ColdRoomSpec, DefrostSpec, EddySpec
 from hanlu.firmware_sim.physics.drone import Drone, DroneSpec
 from hanlu.firmware_sim.physics.locker import Locker, LockerSpec
 from hanlu.firmware_sim.physics.pre_cooler import PreCooler, PreCoolerSpec
@@ -49,7 +49,7 @@ FROZEN: Final = ColdRoomSpec(
 """20 t of meat at -18 or below, heaters as measured (16.05 kW)."""
 
 
-def _room(device: Device, start_ms: int, rng: random.Random, propped: Schedule) -> ColdRoom:
+def _room(device: Device, start_ms: int, rng: random.Random, propped: Schedule, ailing: Ailments) -> ColdRoom:
     number = int(device.code.rsplit("-", 1)[1])
     plain = FROZEN if number >= 5 else PEACHES
     defrost = DefrostSpec(
@@ -66,7 +66,8 @@ def _room(device: Device, start_ms: int, rng: random.Random, propped: Schedule) 
     spec = ColdRoomSpec(
         box=plain.box, thermostat=setpoint, defrost=defrost, door=plain.door, weather=_JULY, eddies=plain.eddies
     )
-    return ColdRoom(spec, start_ms, rng, traffic=Traffic(device.code, 3, 60.0), propped=propped)
+    traffic = Traffic(device.code, 3, 60.0)
+    return ColdRoom(spec, start_ms, rng, traffic=traffic, propped=propped, ailments=ailing)
 
 
 def _pre_cooler(_: Device, start_ms: int, rng: random.Random, propped: Schedule) -> PreCooler:
@@ -146,7 +147,6 @@ def _station(device: Device, start_ms: int, rng: random.Random, _: Schedule) -> 
 
 
 _BUILDERS: Final[Mapping[str, Callable[[Device, int, random.Random, Schedule], Stepped]]] = {
-    "cold_room": _room,
     "pre_cooler": _pre_cooler,
     "reefer": _reefer,
     "locker": _locker,
@@ -156,7 +156,9 @@ _BUILDERS: Final[Mapping[str, Callable[[Device, int, random.Random, Schedule], S
 }
 
 
-def build(device: Device, start_ms: int, rng: random.Random, propped: Schedule) -> Stepped | None:
+def build(
+    device: Device, start_ms: int, rng: random.Random, propped: Schedule, ailing: Ailments = HEALTHY
+) -> Stepped | None:
     """Return the model of `device`, or None for a device that measures nothing (a scanner).
 
     Args:
@@ -164,8 +166,11 @@ def build(device: Device, start_ms: int, rng: random.Random, propped: Schedule) 
         start_ms: where its time begins, Unix milliseconds.
         rng: its own chance.
         propped: when its door is left open.
+        ailing: what is wrong with its machine; cold rooms only, the others stay healthy.
 
     Raises:
         KeyError: there is no model of that kind although the device has channels.
     """
+    if device.kind == "cold_room":
+        return _room(device, start_ms, rng, propped, ailing)
     return _BUILDERS[device.kind](device, start_ms, rng, propped) if device.channels else None

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["BOOLEAN_METRICS", "Sample", "packs", "senml"]
 
-BOOLEAN_METRICS: Final = frozenset({"door_open", "defrost", "compressor"})
+BOOLEAN_METRICS: Final = frozenset({"door_open", "defrost", "compressor", "mains"})
 """Metrics that travel as `vb` and are stored as 1.0 and 0.0."""
 
 

@@ -198,7 +198,15 @@ _CHAMBER = (
     Channel("compressor", "", 10.0),
 )
 _POSITION = (Channel("lat", "lat", 10.0), Channel("lon", "lon", 10.0), Channel("speed", "m/s", 10.0))
-_ROOM = (*_CHAMBER, Channel("defrost", "", 10.0), Channel("power", "W", 10.0), Channel("setpoint", "Cel", 60.0))
+_ROOM = (
+    *_CHAMBER,
+    Channel("defrost", "", 10.0),
+    Channel("power", "W", 10.0),
+    Channel("setpoint", "Cel", 60.0),
+    Channel("evaporator_temperature", "Cel", 10.0),
+    Channel("mains", "", 10.0),
+)
+"""What the supervisors' exports of real rooms show, and the phase relay every room controller has."""
 _TRUCK = (*_CHAMBER, Channel("setpoint", "Cel", 60.0), *_POSITION)
 _LOCKER = (
     Channel("air_temperature", "Cel", 10.0),
