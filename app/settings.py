@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hanlu.alerts.people.config import NotifyConfig
 from hanlu.core.errors import UsageError
 from hanlu.registry.config import EnrolmentSettings, SignInSettings
 
@@ -292,6 +293,7 @@ class Settings(Section):
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
 
     def with_values(self, **sections: Mapping[str, Any]) -> Settings:
         """Return a copy with some fields replaced and checked, e.g. `with_values(web={"port": 9000})`.

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["NotifyConfig"]
 
@@ -23,7 +23,9 @@ class NotifyConfig(BaseModel):
         "starttls", description="`starttls` (usually 587), `tls` from the start (465), or `none` on this machine only."
     )
     smtp_user: str | None = Field(None, description="Sign-in name at the mail server; none = no sign-in.")
-    smtp_password: SecretStr | None = Field(None, description="Password there.")
+    smtp_password: str | None = Field(
+        None, repr=False, description="Password there.", json_schema_extra={"secret": True}
+    )
     smtp_from: str = Field("hanlu@localhost", description="Sender's address.")
     smtp_ca_file: Path | None = Field(
         None, description="PEM file of the CA that made the mail server's certificate; none = the system's roots."

@@ -11,3 +11,307 @@ LEFT JOIN alerts.receiver AS r USING (receiver_id)
 LEFT JOIN alerts.notification AS n USING (notification_id)
 WHERE l.alarm_id = %(alarm_id)s
 ORDER BY l.notification_line_id
+
+-- The notifier -----------------------------------------------------------------------------------------------------------
+
+-- name: people_lock
+-- Become the only notifier of this database, for as long as the connection lives.
+SELECT pg_try_advisory_lock(%(key)s) AS locked
+
+-- name: people_cursor
+-- How far the notifier has come in the journal.
+SELECT txid::text AS txid, journal_id FROM alerts.journal_cursor WHERE name = 'people'
+
+-- name: people_cursor_move
+-- Move the cursor in the transaction of what the page caused.
+INSERT INTO alerts.journal_cursor (name, txid, journal_id)
+VALUES ('people', %(txid)s::xid8, %(journal_id)s)
+ON CONFLICT (name) DO UPDATE SET txid = excluded.txid, journal_id = excluded.journal_id
+
+-- name: people_page
+-- The next journal entries after the cursor, in the order of the feed.
+SELECT txid::text AS txid, journal_id, alarm_id, version, event
+FROM alerts.journal_feed
+WHERE (txid, journal_id) > (%(txid)s::xid8, %(journal_id)s)
+ORDER BY journal_feed.txid, journal_id
+LIMIT %(limit)s
+
+-- name: people_facts
+-- What messages know of alarms.
+SELECT
+    a.alarm_id, a.version,
+    coalesce((
+        SELECT max(j.version) FROM alerts.journal AS j
+        WHERE j.alarm_id = a.alarm_id AND j.event = ANY(%(calling)s::text[])
+    ), 0) AS called_version,
+    a.kind, a.priority, a.process_state, a.suppression_state, a.explained_by, a.replayed, p.organisation_path, p.site_id,
+    p.site_zh, p.site_en, p.zone_zh, p.zone_en, p.metric, p.unit, a.limit_value, a.peak, l.value,
+    (extract(epoch FROM a.exceeded_at) * 1000)::bigint AS exceeded_ms,
+    (extract(epoch FROM a.raised_at) * 1000)::bigint AS raised_ms,
+    (extract(epoch FROM a.returned_at) * 1000)::bigint AS returned_ms,
+    (extract(epoch FROM a.respond_by) * 1000)::bigint AS respond_by_ms,
+    a.cause, r.document ->> 'title_zh' AS title_zh, r.document ->> 'title_en' AS title_en,
+    r.document -> 'rationalization' ->> 'response_zh' AS response_zh,
+    r.document -> 'rationalization' ->> 'response_en' AS response_en
+FROM alerts.alarm AS a
+JOIN alerts.alarm_place_v AS p USING (alarm_id)
+LEFT JOIN alerts.rule AS r ON r.code = a.rule_code AND r.version = a.rule_version
+LEFT JOIN telemetry.latest_v AS l ON l.channel_id = a.channel_id
+WHERE a.alarm_id = ANY(%(alarm_ids)s::bigint[]) AND p.organisation_path IS NOT NULL
+
+-- name: people_receivers
+-- Every receiver, without secrets.
+SELECT receiver_id, organisation_id, code, name, kind, lang, login, settings, line, enabled, version
+FROM alerts.receiver
+ORDER BY code
+
+-- name: people_rotas
+-- Every rota.
+SELECT code, organisation_id, document, version FROM alerts.rota ORDER BY code
+
+-- name: people_policies
+-- Every policy of escalation.
+SELECT organisation_id, document, version FROM alerts.escalation
+
+-- name: people_mutes
+-- Mutes that have not ended.
+SELECT
+    mute_id, organisation_id, site_id, priorities,
+    (extract(epoch FROM begins_at) * 1000)::bigint AS begins_ms,
+    (extract(epoch FROM ends_at) * 1000)::bigint AS ends_ms
+FROM alerts.mute
+WHERE ends_at > %(now)s
+ORDER BY mute_id
+
+-- name: people_holidays
+-- Days a person has said otherwise of.
+SELECT day, work, name FROM alerts.holiday ORDER BY day
+
+-- name: summons_begin
+-- An alarm calls; one that calls already is not called anew.
+INSERT INTO alerts.summons (alarm_id, version, begun_at, next_at)
+SELECT %(alarm_id)s, %(version)s, %(now)s, %(now)s
+WHERE NOT EXISTS (SELECT FROM alerts.summons WHERE alarm_id = %(alarm_id)s AND ended_at IS NULL)
+ON CONFLICT DO NOTHING
+
+-- name: summons_end
+-- Nobody needs to be called any more.
+UPDATE alerts.summons
+SET ended_at = %(now)s, ended_by = %(event)s, next_at = NULL
+WHERE alarm_id = %(alarm_id)s AND ended_at IS NULL
+RETURNING summons_id, alarm_id, version, next_step, (extract(epoch FROM begun_at) * 1000)::bigint AS begun_ms
+
+-- name: summons_of
+-- The call of an alarm that stands, or else its last one.
+SELECT summons_id, alarm_id, version, next_step, (extract(epoch FROM begun_at) * 1000)::bigint AS begun_ms
+FROM alerts.summons
+WHERE alarm_id = %(alarm_id)s
+ORDER BY summons_id DESC
+LIMIT 1
+
+-- name: summons_due
+-- Calls with a step that is due.
+SELECT summons_id, alarm_id, version, next_step, (extract(epoch FROM begun_at) * 1000)::bigint AS begun_ms
+FROM alerts.summons
+WHERE ended_at IS NULL AND next_at <= %(now)s
+ORDER BY next_at, summons_id
+LIMIT %(limit)s
+
+-- name: summons_step
+-- A step is planned; the next one is due then, or never.
+UPDATE alerts.summons SET next_step = %(next_step)s, next_at = %(next_at)s WHERE summons_id = %(summons_id)s
+
+-- name: summons_hasten
+-- A message has failed for good: whoever comes next is called now.
+UPDATE alerts.summons AS s
+SET next_at = %(now)s
+FROM alerts.notification_line AS l
+WHERE l.notification_id = %(notification_id)s AND l.purpose = 'call' AND s.alarm_id = l.alarm_id
+    AND s.version = l.version AND s.ended_at IS NULL AND s.next_at > %(now)s
+
+-- name: summons_endings
+-- How the calls of some alarms ended.
+SELECT alarm_id, version, ended_by
+FROM alerts.summons
+WHERE alarm_id = ANY(%(alarm_ids)s::bigint[]) AND ended_by IS NOT NULL
+
+-- name: line_told
+-- Who was told of a call, or may have been, or is just being told.
+SELECT DISTINCT r.code
+FROM alerts.notification_line AS l
+JOIN alerts.notification AS n USING (notification_id)
+JOIN alerts.receiver AS r ON r.receiver_id = l.receiver_id
+WHERE l.alarm_id = %(alarm_id)s AND l.version = %(version)s AND l.purpose <> 'return'
+    AND (l.state = 'told' OR n.state = 'sending' OR n.possible_repeat)
+ORDER BY r.code
+
+-- name: line_there
+-- Lines that are planned already.
+SELECT alarm_id, version, purpose, step, target
+FROM alerts.notification_line
+WHERE alarm_id = ANY(%(alarm_ids)s::bigint[])
+
+-- name: line_write
+-- Plan a line; the key refuses one that is there.
+INSERT INTO alerts.notification_line (
+    alarm_id, version, purpose, step, target, receiver_id, notification_id, state, reason, made_at
+)
+VALUES (
+    %(alarm_id)s, %(version)s, %(purpose)s, %(step)s, %(target)s, %(receiver_id)s, %(notification_id)s, %(state)s,
+    %(reason)s, %(now)s
+)
+
+-- name: line_settle
+-- Lines nobody is told after all, and why.
+UPDATE alerts.notification_line AS l
+SET state = 'dropped', reason = new.reason
+FROM unnest(%(line_id)s::bigint[], %(reason)s::text[]) AS new (line_id, reason)
+WHERE l.notification_line_id = new.line_id
+
+-- name: line_settle_all
+-- What became of every line of a message that was still to be told.
+UPDATE alerts.notification_line
+SET state = %(state)s, reason = %(reason)s
+WHERE notification_id = %(notification_id)s AND state = 'waiting'
+
+-- name: line_waiting
+-- What a message has to tell.
+SELECT notification_line_id, alarm_id, version, purpose, step, target
+FROM alerts.notification_line
+WHERE notification_id = %(notification_id)s AND state = 'waiting'
+ORDER BY notification_line_id
+
+-- name: line_move
+-- Put the lines of messages into another one.
+UPDATE alerts.notification_line
+SET notification_id = %(into)s
+WHERE notification_id = ANY(%(others)s::bigint[]) AND state = 'waiting'
+
+-- name: notification_gather
+-- The message that gathers a group for a receiver; it goes when the most urgent of its lines may.
+INSERT INTO alerts.notification (receiver_id, purpose, group_key, priority, made_at, due_at)
+VALUES (%(receiver_id)s, %(purpose)s, %(group_key)s, %(priority)s, %(now)s, %(due_at)s)
+ON CONFLICT (receiver_id, purpose, group_key) WHERE state = 'waiting' AND attempts = 0
+DO UPDATE SET
+    due_at = least(notification.due_at, excluded.due_at),
+    priority = least(notification.priority, excluded.priority)
+RETURNING notification_id
+
+-- name: notification_last
+-- When receivers were last sent, or are just being sent, a message of a group.
+SELECT receiver_id, group_key, (extract(epoch FROM max(coalesce(finished_at, due_at))) * 1000)::bigint AS at_ms
+FROM alerts.notification
+WHERE state IN ('sent', 'sending') AND receiver_id = ANY(%(receiver_ids)s::bigint[])
+    AND made_at > %(now)s - INTERVAL '1 day'
+GROUP BY receiver_id, group_key
+
+-- name: notification_due
+-- One message that is due for every line that is free, the most urgent first.
+SELECT DISTINCT ON (r.line) n.notification_id, n.receiver_id, r.line, n.priority
+FROM alerts.notification AS n
+JOIN alerts.receiver AS r USING (receiver_id)
+WHERE n.state = 'waiting' AND n.due_at <= %(now)s AND r.line <> ALL(%(busy)s::text[])
+ORDER BY r.line, n.priority, n.due_at, n.notification_id
+
+-- name: notification_backlog
+-- Messages that are due for a receiver and of which nothing was sent yet.
+SELECT notification_id
+FROM alerts.notification
+WHERE receiver_id = %(receiver_id)s AND state = 'waiting' AND attempts = 0 AND purpose = 'call' AND due_at <= %(now)s
+ORDER BY notification_id
+
+-- name: notification_lock
+-- A message, held until the transaction ends.
+SELECT
+    notification_id, uuid::text AS uuid, receiver_id, purpose, group_key, priority, state, attempts, possible_repeat,
+    (extract(epoch FROM made_at) * 1000)::bigint AS made_ms,
+    (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
+FROM alerts.notification
+WHERE notification_id = %(notification_id)s
+FOR UPDATE
+
+-- name: notification_sending
+-- On record before the channel is called.
+UPDATE alerts.notification
+SET state = 'sending', attempts = %(attempt)s, content = %(content)s, message = %(message)s
+WHERE notification_id = %(notification_id)s
+
+-- name: notification_later
+-- It waits; nothing was sent.
+UPDATE alerts.notification SET due_at = %(due_at)s WHERE notification_id = %(notification_id)s
+
+-- name: notification_again
+-- It is tried again, perhaps with a repetition.
+UPDATE alerts.notification
+SET state = 'waiting', due_at = %(due_at)s, reason = %(reason)s, possible_repeat = possible_repeat OR %(lost)s
+WHERE notification_id = %(notification_id)s AND state = 'sending' AND attempts = %(attempt)s
+
+-- name: notification_finish
+-- It is over: sent, failed or dropped.
+UPDATE alerts.notification
+SET state = %(state)s, reason = %(reason)s, finished_at = %(now)s
+WHERE notification_id = ANY(%(notification_ids)s::bigint[]) AND state IN ('waiting', 'sending')
+
+-- name: notification_interrupted
+-- Messages that were being sent when the notifier ended.
+SELECT n.notification_id, n.attempts, r.line
+FROM alerts.notification AS n
+JOIN alerts.receiver AS r USING (receiver_id)
+WHERE n.state = 'sending' AND n.purpose <> 'test'
+ORDER BY n.notification_id
+
+-- name: notification_sent_lately
+-- What a receiver was sent, or may have been, since a time.
+SELECT n.content, (extract(epoch FROM max(t.at)) * 1000)::bigint AS at_ms
+FROM alerts.notification AS n
+JOIN alerts.notification_attempt AS t USING (notification_id)
+WHERE n.receiver_id = %(receiver_id)s AND n.notification_id <> %(notification_id)s AND n.content IS NOT NULL
+    AND t.outcome IN ('sent', 'lost') AND t.at > %(since)s
+GROUP BY n.content
+
+-- name: attempt_write
+-- An attempt begins, or what came of it.
+INSERT INTO alerts.notification_attempt (notification_id, number, at, outcome, detail, retry_at, line)
+VALUES (%(notification_id)s, %(number)s, %(now)s, %(outcome)s, %(detail)s, %(retry_at)s, %(line)s)
+ON CONFLICT DO NOTHING
+
+-- name: attempt_ends
+-- When attempts of a line ended (or began, where the end is not known), and until when it is blocked.
+SELECT (extract(epoch FROM at) * 1000)::bigint AS at_ms,
+    (extract(epoch FROM CASE WHEN outcome = 'limited' THEN retry_at END) * 1000)::bigint AS blocked_ms
+FROM alerts.notification_attempt
+WHERE line = %(line)s AND at > %(since)s AND outcome <> 'begun'
+UNION ALL
+SELECT (extract(epoch FROM b.at) * 1000)::bigint, NULL
+FROM alerts.notification_attempt AS b
+WHERE b.line = %(line)s AND b.at > %(since)s AND b.outcome = 'begun'
+    AND NOT EXISTS (
+        SELECT FROM alerts.notification_attempt AS e
+        WHERE e.notification_id = b.notification_id AND e.number = b.number AND e.outcome <> 'begun'
+    )
+
+-- name: secret_of
+-- What is needed to send to a receiver; for the moment of sending only.
+SELECT r.kind, r.settings, coalesce(s.secret, '{}') AS secret
+FROM alerts.receiver AS r
+LEFT JOIN alerts.receiver_secret AS s USING (receiver_id)
+WHERE r.receiver_id = %(receiver_id)s
+
+-- name: link_write
+-- A link that acknowledges, by its hash.
+INSERT INTO alerts.acknowledge_link (token_sha256, notification_id, receiver_id, alarm_ids, versions, made_at, expires_at)
+VALUES (
+    %(token_sha256)s, %(notification_id)s, %(receiver_id)s, %(alarm_ids)s, %(versions)s, %(now)s, %(expires_at)s
+)
+
+-- name: link_forget
+-- Take away links that expired long ago.
+DELETE FROM alerts.acknowledge_link WHERE expires_at < %(before)s
+
+-- name: test_begin
+-- A test message, on record before the channel is called.
+INSERT INTO alerts.notification (
+    receiver_id, purpose, group_key, priority, state, made_at, due_at, attempts, message
+)
+VALUES (%(receiver_id)s, 'test', 'test', 3, 'sending', %(now)s, %(now)s, 1, %(message)s)
+RETURNING notification_id, uuid::text AS uuid

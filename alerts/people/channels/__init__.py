@@ -1,3 +1,3 @@
-"""The channels: what each is sent, how that is signed, what its answers mean. Pure, but for transport.py and mail.py."""
+"""The channels: what each is sent, how it is signed, what its answers mean; pure, but for transport and mail."""
 
 from __future__ import annotations

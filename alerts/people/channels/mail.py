@@ -58,62 +58,75 @@ def send_mail(config: NotifyConfig, to: Sequence[str], letter: Letter) -> Outcom
     if config.smtp_host is None:
         return Outcome("permanent", "notify.smtp_host is not set: there is no mail server")
     mail = mail_of(config.smtp_from, to, letter)
-    said = _Progress()
-    watchdog: threading.Timer | None = None
-    server: smtplib.SMTP | None = None
+    attempt = _Attempt(config)
     try:
+        server = attempt.open(config.smtp_host)
+        attempt.handed = True
+        refused = server.send_message(mail, config.smtp_from, list(to))
+    except (smtplib.SMTPException, OSError) as error:
+        return _outcome(error, handed=attempt.handed)
+    finally:
+        attempt.close()
+    return Outcome("sent", f"{len(to) - len(refused)} of {len(to)} addresses taken")
+
+
+class _Attempt:
+    """One connection to the mail server, ended by a watchdog at its deadline."""
+
+    def __init__(self, config: NotifyConfig) -> None:
+        self._config = config
+        self._server: smtplib.SMTP | None = None
+        self._watchdog: threading.Timer | None = None
+        self.handed = False
+        """Whether the mail was on its way: from then on silence does not mean that it was not taken."""
+
+    def open(self, host: str) -> smtplib.SMTP:
+        """Connect, secure the line and sign in."""
+        config = self._config
         context = ssl.create_default_context(cafile=config.smtp_ca_file)
+        server: smtplib.SMTP
         if config.smtp_security == "tls":
-            server = smtplib.SMTP_SSL(config.smtp_host, config.smtp_port, timeout=config.connect_s, context=context)
+            server = smtplib.SMTP_SSL(host, config.smtp_port, timeout=config.connect_s, context=context)
         else:
-            server = smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.connect_s)
-        watchdog = threading.Timer(config.deadline_s, _shut, (server,))
-        watchdog.daemon = True
-        watchdog.start()
+            server = smtplib.SMTP(host, config.smtp_port, timeout=config.connect_s)
+        self._server = server
+        self._watchdog = threading.Timer(config.deadline_s, _shut, (server,))
+        self._watchdog.daemon = True
+        self._watchdog.start()
         if server.sock is not None:
             server.sock.settimeout(config.deadline_s)
         if config.smtp_security == "starttls":
             server.starttls(context=context)
         if config.smtp_user is not None:
-            password = config.smtp_password.get_secret_value() if config.smtp_password else ""
-            server.login(config.smtp_user, password)
-        said.handed = True
-        refused = server.send_message(mail, config.smtp_from, list(to))
-    except smtplib.SMTPRecipientsRefused as error:
+            server.login(config.smtp_user, config.smtp_password or "")
+        return server
+
+    def close(self) -> None:
+        """Close without waiting for a farewell that may never come."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self._server is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._server.close()
+
+
+def _outcome(error: smtplib.SMTPException | OSError, *, handed: bool) -> Outcome:
+    """Return what an error means: refused for now or for good, or no answer."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = [code for code, _ in error.recipients.values()]
         again = all(400 <= code < 500 for code in codes)
         return Outcome("retry" if again else "permanent", f"SMTP {codes[0]}: no address was taken")
-    except smtplib.SMTPResponseException as error:
+    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code > 0:
         words = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        return Outcome(
-            "retry" if 400 <= error.smtp_code < 500 else "permanent", f"SMTP {error.smtp_code} {words[:200]}"
-        )
-    except smtplib.SMTPNotSupportedError as error:
+        again = 400 <= error.smtp_code < 500
+        return Outcome("retry" if again else "permanent", f"SMTP {error.smtp_code} {words[:200]}")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
         return Outcome("permanent", f"SMTP: {error}")
-    except ssl.SSLCertVerificationError as error:
+    if isinstance(error, ssl.SSLCertVerificationError):
         return Outcome("permanent", f"the mail server's certificate is not trusted: {error.verify_message}")
-    except (smtplib.SMTPException, OSError) as error:
-        if said.handed:
-            return Outcome("lost", f"the mail server did not answer ({type(error).__name__})")
-        return Outcome("retry", f"no connection to the mail server ({type(error).__name__})")
-    finally:
-        if watchdog is not None:
-            watchdog.cancel()
-        if server is not None:
-            _leave(server)
-    return Outcome("sent", f"{len(to) - len(refused)} of {len(to)} addresses taken")
-
-
-class _Progress:
-    """How far a mail got: once handed over, silence does not mean that it was not taken."""
-
-    handed = False
-
-
-def _leave(server: smtplib.SMTP) -> None:
-    """Close without waiting for a farewell that may never come."""
-    with suppress(OSError, smtplib.SMTPException):
-        server.close()
+    if handed:
+        return Outcome("lost", f"the mail server did not answer ({type(error).__name__})")
+    return Outcome("retry", f"no connection to the mail server ({type(error).__name__})")
 
 
 def _shut(server: smtplib.SMTP) -> None:

@@ -57,5 +57,5 @@ def _request(endpoint: Endpoint, letter: Letter, more: str) -> Request:
         ReceiverKind.DINGTALK: dingtalk_request,
         ReceiverKind.FEISHU: feishu_request,
     }[endpoint.kind]
-    request: Request = build(settings, secret, letter, more)  # type: ignore[operator]
+    request: Request = build(settings, secret, letter, more)
     return request
