@@ -10,6 +10,7 @@ from typing import Final
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import run
+from hanlu.alerts.excursion import follower as excursions
 from hanlu.alerts.people import notifier
 from hanlu.app.settings import Settings
 from hanlu.app.wiring import database_url
@@ -29,6 +30,7 @@ def main(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -
     public_url = settings.web.base_url if settings.web.public_url else None
     beside = [
         _beside("notifier", partial(notifier.run, settings.notify, url, stop, public_url=public_url), stop),
+        _beside("excursions", partial(excursions.run, url, stop), stop),
     ]
     run(EngineConfig(), url, stop, ready)
     for thread in beside:
