@@ -48,6 +48,7 @@ class Store:
             ("telemetry", "follower", "rollup"),
             ("telemetry", "follower", "quality"),
             ("alerts", "cursor", "engine"),
+            ("alerts", "cursor", "excursion"),
             ("trace", "cursor", "arrival"),
         ):
             if name != without:
@@ -136,7 +137,7 @@ class TestForgetting:
             now = owner.execute("SELECT now()").fetchone()
             assert now is not None
             summary = make_plan(owner, to_ms(now[0])).summary()["arrival"]
-        assert summary["waits_for"] == ["alerts engine"]
+        assert summary["waits_for"] == ["alerts engine", "alerts excursion"]
         assert store.retain() == 0
         store.follow()
         assert store.retain() == 4
