@@ -15,9 +15,11 @@ from hanlu.alerts.judge.door import DOOR
 from hanlu.alerts.judge.dose import DOSE, OUT_OF_RANGE
 from hanlu.alerts.judge.drift import DRIFT
 from hanlu.alerts.judge.level import CLOCK, SPOOL
+from hanlu.alerts.judge.limit import LIMIT_JUDGES
 from hanlu.alerts.judge.power import POWER
 from hanlu.alerts.judge.rate import RATE
 from hanlu.alerts.judge.stuck import STUCK
+from hanlu.alerts.judge.trend import TIME_TO_LIMIT
 from hanlu.alerts.kind import Kind
 
 __all__ = ["JUDGES"]
@@ -25,6 +27,8 @@ __all__ = ["JUDGES"]
 JUDGES: Final[Mapping[Kind, Judge]] = {
     judge.kind: judge
     for judge in (
+        *LIMIT_JUDGES.values(),
+        TIME_TO_LIMIT,
         RATE,
         DOSE,
         OUT_OF_RANGE,
