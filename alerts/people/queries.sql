@@ -202,7 +202,7 @@ RETURNING notification_id
 SELECT receiver_id, group_key, (extract(epoch FROM max(coalesce(finished_at, due_at))) * 1000)::bigint AS at_ms
 FROM alerts.notification
 WHERE state IN ('sent', 'sending') AND receiver_id = ANY(%(receiver_ids)s::bigint[])
-    AND made_at > %(now)s - INTERVAL '1 day'
+    AND made_at > %(now)s::timestamptz - INTERVAL '1 day'
 GROUP BY receiver_id, group_key
 
 -- name: notification_due
@@ -315,3 +315,107 @@ INSERT INTO alerts.notification (
 )
 VALUES (%(receiver_id)s, 'test', 'test', 3, 'sending', %(now)s, %(now)s, 1, %(message)s)
 RETURNING notification_id, uuid::text AS uuid
+
+-- name: test_late
+-- Test messages whose sender has gone: nobody knows.
+UPDATE alerts.notification
+SET state = 'failed', reason = 'lost', finished_at = %(now)s
+WHERE purpose = 'test' AND state = 'sending' AND made_at < %(before)s
+
+-- What people agree on ----------------------------------------------------------------------------------------------------
+
+-- name: receiver_add
+-- A new receiver.
+INSERT INTO alerts.receiver (organisation_id, code, name, kind, lang, login, settings, line, enabled, changed_by)
+VALUES (
+    %(organisation_id)s, %(code)s, %(name)s, %(kind)s, %(lang)s, %(login)s, %(settings)s, %(line)s, %(enabled)s,
+    %(actor)s
+)
+RETURNING receiver_id
+
+-- name: receiver_change
+-- Another version of a receiver; its code and kind stay.
+UPDATE alerts.receiver
+SET name = %(name)s, lang = %(lang)s, login = %(login)s, settings = %(settings)s, line = %(line)s,
+    enabled = %(enabled)s, changed_by = %(actor)s, changed_at = now(), version = version + 1
+WHERE code = %(code)s AND organisation_id = %(organisation_id)s AND version = %(version)s
+RETURNING receiver_id
+
+-- name: secret_write
+-- The secret of a receiver, in the place of the one before.
+INSERT INTO alerts.receiver_secret (receiver_id, secret)
+VALUES (%(receiver_id)s, %(secret)s)
+ON CONFLICT (receiver_id) DO UPDATE SET secret = excluded.secret, changed_at = now()
+
+-- name: rota_write
+-- A new version of a rota; the one it replaces must be the one the person saw.
+INSERT INTO alerts.rota (code, organisation_id, document, changed_by)
+VALUES (%(code)s, %(organisation_id)s, %(document)s, %(actor)s)
+ON CONFLICT (code) DO UPDATE SET
+    document = excluded.document, changed_by = excluded.changed_by, changed_at = now(), version = rota.version + 1
+WHERE rota.version = %(version)s AND rota.organisation_id = excluded.organisation_id
+RETURNING version
+
+-- name: rota_delete
+-- Take a rota away.
+DELETE FROM alerts.rota WHERE code = %(code)s AND organisation_id = %(organisation_id)s
+
+-- name: policy_write
+-- A new version of a policy; the one it replaces must be the one the person saw.
+INSERT INTO alerts.escalation (organisation_id, document, changed_by)
+VALUES (%(organisation_id)s, %(document)s, %(actor)s)
+ON CONFLICT (organisation_id) DO UPDATE SET
+    document = excluded.document, changed_by = excluded.changed_by, changed_at = now(), version = escalation.version + 1
+WHERE escalation.version = %(version)s
+RETURNING version
+
+-- name: policy_delete
+-- Take a policy away: alarms below go to the node above at once.
+DELETE FROM alerts.escalation WHERE organisation_id = %(organisation_id)s
+
+-- name: holiday_write
+-- Say how a day is to be judged.
+INSERT INTO alerts.holiday (day, work, name, changed_by)
+VALUES (%(day)s, %(work)s, %(name)s, %(actor)s)
+ON CONFLICT (day) DO UPDATE SET
+    work = excluded.work, name = excluded.name, changed_by = excluded.changed_by, changed_at = now()
+
+-- name: holiday_delete
+-- Leave a day to the official calendar again.
+DELETE FROM alerts.holiday WHERE day = %(day)s
+
+-- name: mute_add
+-- Begin a mute.
+INSERT INTO alerts.mute (organisation_id, site_id, priorities, begins_at, ends_at, reason, made_by)
+VALUES (%(organisation_id)s, %(site_id)s, %(priorities)s, %(begins_at)s, %(ends_at)s, %(reason)s, %(actor)s)
+RETURNING mute_id
+
+-- name: mute_end
+-- End a mute before its time.
+UPDATE alerts.mute
+SET ends_at = greatest(%(now)s, begins_at + INTERVAL '1 millisecond')
+WHERE mute_id = %(mute_id)s AND organisation_id = %(organisation_id)s AND ends_at > %(now)s
+RETURNING mute_id
+
+-- name: history_write
+-- What was agreed, for later.
+INSERT INTO alerts.people_history (actor, subject, code, document)
+VALUES (%(actor)s, %(subject)s, %(code)s, %(document)s)
+
+-- Links that acknowledge -------------------------------------------------------------------------------------------------
+
+-- name: link_of
+-- A link by its hash.
+SELECT l.token_sha256, l.alarm_ids, l.versions, r.code AS receiver, r.login, r.lang,
+    (extract(epoch FROM l.expires_at) * 1000)::bigint AS expires_ms,
+    (extract(epoch FROM l.used_at) * 1000)::bigint AS used_ms
+FROM alerts.acknowledge_link AS l
+JOIN alerts.receiver AS r USING (receiver_id)
+WHERE l.token_sha256 = %(token_sha256)s
+
+-- name: link_burn
+-- Use a link; only one request ever does.
+UPDATE alerts.acknowledge_link
+SET used_at = %(now)s
+WHERE token_sha256 = %(token_sha256)s AND used_at IS NULL AND expires_at > %(now)s
+RETURNING notification_id
