@@ -1,38 +1,76 @@
-"""The alarm list, one alarm with its journal, and acknowledging."""
+"""The alarm list and one alarm with its journal; what people do there is alarm_actions.py's."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from markupsafe import Markup
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from hanlu.alerts.acknowledge import NOTE_LENGTH, acknowledge
+from hanlu.alerts.alarm import ProcessState
 from hanlu.alerts.desk import Desk
+from hanlu.alerts.kind import Kind
+from hanlu.alerts.lines import Line, Slim, Tab, Wanted, arrange, tally
 from hanlu.alerts.read import Read
 from hanlu.alerts.trend import pictures, read_trend
 from hanlu.alerts.views import Alarm
 from hanlu.alerts.wording import metric_name, unit_label, words
 from hanlu.core.curve import Lang, Span
-from hanlu.core.errors import ConflictError, NotFoundError
-from hanlu.db.pool import translated
+from hanlu.core.errors import NotFoundError
 from hanlu.registry.access import Person, Role
 from hanlu.registry.web import RoomWeb
 
-__all__ = ["add_alarm_pages"]
+__all__ = ["Shown", "add_alarm_pages", "alarm_page"]
 
-PER_PAGE = 50
-_AROUND_MS = 2 * 3_600_000
-_MOST_SPAN_MS = 14 * 24 * 3_600_000
+PER_PAGE: Final = 50
+FLOOD_SHOWN: Final = 30
+"""So many lines of a flood are on the page; the rest is a link to the site's own list."""
+UNDER_SHOWN: Final = 10
+"""So many earlier or explained alarms are shown under a line."""
+EARLIER_SHOWN: Final = 10
+_AROUND_MS: Final = 2 * 3_600_000
+_MOST_SPAN_MS: Final = 14 * 24 * 3_600_000
+
+_Priority = Annotated[str, Query(pattern="^[123]?$")]
+_Process = Annotated[str, Query(pattern="^(|" + "|".join(each for each in ProcessState if each != "NORMAL") + ")$")]
+_Kind = Annotated[str, Query(pattern="^(|" + "|".join(Kind) + ")$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line with its alarms read in full.
+
+    Attributes:
+        alarm: the one it shows.
+        older: earlier occurrences of the same point, `older_more` of them not shown.
+        explained: what it explains, `explained_more` of them not shown.
+        flood: lines of a flood, `flood_more` of them not shown.
+        size: alarms of the flood.
+        priorities: of the flood's lines, how many.
+        waiting: alarms of the flood that wait for a person.
+    """
+
+    alarm: Alarm
+    older: tuple[Alarm, ...] = ()
+    older_more: int = 0
+    explained: tuple[Alarm, ...] = ()
+    explained_more: int = 0
+    flood: tuple[Shown, ...] = ()
+    flood_more: int = 0
+    size: int = 1
+    priorities: Mapping[int, int] | None = None
+    waiting: int = 0
 
 
 def add_alarm_pages(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
     """Add the pages to the console's routes."""
     _add_list(routes, web, desk)
     _add_alarm(routes, web, desk)
-    _add_acknowledge(routes, web, desk)
 
 
 def _add_list(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
@@ -42,26 +80,103 @@ def _add_list(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
     def alarms(
         request: Request,
         person: Person = operator,
-        state: Annotated[str, Query(pattern="^(open|all)$")] = "open",
-        site: Annotated[str | None, Query(max_length=80)] = None,
+        state: Annotated[str, Query(pattern="^(" + "|".join(Tab) + ")$")] = "open",
+        site: Annotated[str, Query(max_length=80)] = "",
+        priority: _Priority = "",
+        process: _Process = "",
+        kind: _Kind = "",
+        flat: Annotated[str, Query(pattern="^1?$")] = "",
         page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+        done: Annotated[int | None, Query(ge=0, le=10_000)] = None,
+        changed: Annotated[str, Query(pattern=r"^[\d.]{0,400}$")] = "",
     ) -> Response:
+        tab = Tab(state)
+        wanted = Wanted(tab, site.strip(), int(priority) if priority else None, process, kind, bool(flat))
         with desk.reading(person) as (read, _, frame):
-            found = read.alarms(
-                site=site or None, open_only=state == "open", limit=PER_PAGE + 1, offset=(page - 1) * PER_PAGE
-            )
+            slim = read.lines()
+            tabs, per_site = tally(slim, wanted)
+            start = (page - 1) * PER_PAGE
+            if tab is Tab.ALL:
+                found = read.alarms(
+                    site=wanted.site or None, kind=kind or None, priority=wanted.priority, by_time=True,
+                    limit=PER_PAGE + 1, offset=start,
+                )  # fmt: skip
+                lines, more = [Shown(each) for each in found[:PER_PAGE]], len(found) > PER_PAGE
+            else:
+                arranged = arrange(slim, wanted)
+                lines, more = shown(read, arranged[start : start + PER_PAGE]), len(arranged) > start + PER_PAGE
+            quiet = [] if tab in (Tab.OPEN, Tab.ALL) else read.quiet()
+            missed = read.alarms_by_id([int(each) for each in changed.split(".") if each])
             context = {"counts": read.counts(), "sites": read.sites(desk.SITES_LISTED + 1)}
-        address = f"/console/alarms?{urlencode({'state': state, 'site': site or ''})}"
+        asked = {"state": state, "site": wanted.site, "priority": priority, "process": process, "kind": kind}
+        kept = {key: value for key, value in asked.items() if value and (key, value) != ("state", "open")}
         context |= {
-            "alarms": found[:PER_PAGE],
-            "more": len(found) > PER_PAGE,
-            "everything": state == "all",
-            "site": site or "",
+            "lines": lines,
+            "more": more,
             "page": page,
-            "page_url": address,
-            "back": f"{address}&page={page}",
+            "tab": tab,
+            "tabs": tabs,
+            "per_site": per_site,
+            "wanted": wanted,
+            "filtered": bool(wanted.site or priority or process or kind),
+            "quiet": [each for each in quiet if _TAB_OF_QUIET.get(each.state) is tab and _at(each, wanted.site)],
+            "done": done,
+            "missed": missed,
+            "address": lambda **other: _address(kept | {"flat": flat} | other),
+            "back": _address(kept | {"flat": flat, "page": "" if page == 1 else page}),
+            "processes": [each for each in ProcessState if each is not ProcessState.NORMAL],
+            "kinds": list(Kind),
         }
         return desk.render(request, "alerts/alarms.html", frame | context)
+
+
+_TAB_OF_QUIET: Final = {"SHELVED": Tab.SHELVED, "OUT_OF_SERVICE": Tab.OUT, "SUPPRESSED_BY_DESIGN": Tab.HELD}
+
+
+def _at(quiet: Any, site: str) -> bool:
+    return not site or site == quiet.site or site.lower() in f"{quiet.site_zh} {quiet.site_en}".lower()
+
+
+def _address(asked: Mapping[str, object]) -> str:
+    query = urlencode({key: value for key, value in asked.items() if value not in ("", None)})
+    return "/console/alarms" + (f"?{query}" if query else "")
+
+
+def shown(read: Read, lines: Sequence[Line]) -> list[Shown]:
+    """Return lines with what a page shows of them read in full, in one statement."""
+    ids: set[int] = set()
+
+    def note(line: Line) -> None:
+        ids.add(line.head.alarm_id)
+        ids.update(each.alarm_id for each in line.older[:UNDER_SHOWN])
+        ids.update(each.alarm_id for each in line.explained[:UNDER_SHOWN])
+        for each in line.flood[:FLOOD_SHOWN]:
+            note(each)
+
+    for line in lines:
+        note(line)
+    known = {each.alarm_id: each for each in read.alarms_by_id(sorted(ids))}
+    return [_shown(line, known) for line in lines if line.head.alarm_id in known]
+
+
+def _shown(line: Line, known: Mapping[int, Alarm]) -> Shown:
+    def of(alarms: Iterable[Slim]) -> tuple[Alarm, ...]:
+        return tuple(known[each.alarm_id] for each in alarms if each.alarm_id in known)
+
+    older, explained = of(line.older[:UNDER_SHOWN]), of(line.explained[:UNDER_SHOWN])
+    members = tuple(_shown(each, known) for each in line.flood[:FLOOD_SHOWN] if each.head.alarm_id in known)
+    return Shown(
+        known[line.head.alarm_id],
+        older,
+        len(line.older) - len(older),
+        explained,
+        len(line.explained) - len(explained),
+        members,
+        len(line.flood) - len(members),
+        sum(1 for _ in line),
+        Counter(each.head.priority for each in line.flood),
+        sum(each.calls for each in line),
+    )
 
 
 def _add_alarm(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
@@ -69,38 +184,35 @@ def _add_alarm(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
 
     @routes.get("/console/alarms/{alarm_id}")
     def alarm(request: Request, alarm_id: int, person: Person = operator) -> Response:
-        return _detail(request, web, desk, person, alarm_id)
+        return alarm_page(request, web, desk, person, alarm_id)
 
 
-def _add_acknowledge(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
-    operator = Depends(web.require(Role.OPERATOR))
-
-    @routes.post("/console/alarms/{alarm_id}/acknowledge")
-    def seen(
-        request: Request,
-        alarm_id: int,
-        version: Annotated[int, Form(ge=1)],
-        person: Person = operator,
-        note: Annotated[str, Form(max_length=NOTE_LENGTH)] = "",
-        back: Annotated[str, Form(max_length=200)] = "",
-    ) -> Response:
-        note = note.strip()
-        try:
-            with translated(), web.pool.connection() as connection:
-                if Read(connection, person.scope).alarm(alarm_id) is None:
-                    raise NotFoundError(f"there is no alarm {alarm_id}")
-                acknowledge(connection, alarm_id, version, person.login, note, web.clock.now_ms())
-        except ConflictError:
-            return _detail(request, web, desk, person, alarm_id, conflict=True, note=note)
-        web.audit(person.person_id, "alerts.alarm.acknowledge", str(alarm_id), {"version": version, "note": note})
-        # Only a way back into the console: a form must not send people elsewhere.
-        target = back if back.startswith("/console") and "\\" not in back else f"/console/alarms/{alarm_id}"
-        return RedirectResponse(target, status_code=303)
-
-
-def _detail(
-    request: Request, web: RoomWeb, desk: Desk, person: Person, alarm_id: int, *, conflict: bool = False, note: str = ""
+def alarm_page(
+    request: Request,
+    web: RoomWeb,
+    desk: Desk,
+    person: Person,
+    alarm_id: int,
+    *,
+    refused: str = "",
+    note: str = "",
+    status: int = 200,
 ) -> Response:
+    """Return an alarm's page.
+
+    Args:
+        request: to be answered.
+        web: of the room.
+        desk: reads and renders.
+        person: who asks.
+        alarm_id: which.
+        refused: "" or why what the person just tried was not done: "conflict", "changed" or "second".
+        note: what the person had written then, so that it is not lost.
+        status: of the answer.
+
+    Raises:
+        NotFoundError: there is no such alarm in the person's subtree.
+    """
     lang: Lang = "zh" if web.pages.language(request) == "zh" else "en"
     with desk.reading(person) as (read, now_ms, frame):
         found = read.alarm(alarm_id)
@@ -110,28 +222,37 @@ def _detail(
             "alarm": found,
             "journal": read.journal(alarm_id),
             "picture": _picture(read, found, lang, now_ms),
-            "conflict": conflict,
+            "explained": read.explained(alarm_id, UNDER_SHOWN),
+            "earlier": read.earlier(alarm_id, EARLIER_SHOWN),
+            "quiet": [] if found.channel_id is None else read.quiet([found.zone]),
+            "refused": refused,
             "unsaved_note": note,
             "path_of_alarm": f"/console/alarms/{alarm_id}",
         }
-    return desk.render(request, "alerts/alarm.html", frame | context, status=409 if conflict else 200)
+    return desk.render(request, "alerts/alarm.html", frame | context, status=status)
 
 
 def _picture(read: Read, alarm: Alarm, lang: Lang, now_ms: int) -> Markup | None:
     """Return the curve from two hours before the alarm to two hours after it."""
+    if alarm.channel_id is None:
+        return None
     zone = read.zones([alarm.zone], now_ms, sparks=False)
     channel = next((each for one in zone for each in one.channels if each.channel_id == alarm.channel_id), None)
     if channel is None or channel.is_switch:
+        # A door's or the mains' own alarm: the room's air shows what came of it.
+        channel = next((one.main for one in zone if not one.main.is_switch), None)
+    if channel is None:
         return None
     now_ms = channel.end_ms(now_ms)
     start, end = alarm.span(now_ms)
     right = min(min(end, start + _MOST_SPAN_MS) + _AROUND_MS, max(now_ms, alarm.raised_ms))
     span = Span(start - _AROUND_MS, right)
-    trend = read_trend(read, channel, zone[0].channels, span, [alarm], now_ms)
+    others = [each for each in zone[0].channels if each.channel_id != channel.channel_id]
+    trend = read_trend(read, channel, others, span, [alarm], now_ms)
     html = pictures(
         trend,
-        title=metric_name(alarm.metric, lang),
-        unit=unit_label(alarm.unit),
+        title=metric_name(channel.metric, lang),
+        unit=unit_label(channel.unit),
         lang=lang,
         words=words(lang),
     )

@@ -16,15 +16,19 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from markupsafe import Markup
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from hanlu.alerts.alarm_actions import add_alarm_actions
 from hanlu.alerts.alarm_pages import add_alarm_pages
 from hanlu.alerts.config import ConsoleConfig
 from hanlu.alerts.desk import Desk
 from hanlu.alerts.live import Viewer
 from hanlu.alerts.quality_page import add_quality_page
 from hanlu.alerts.read import SPARK_GAP_MS, Read
+from hanlu.alerts.shift.handover_page import add_handover_pages
+from hanlu.alerts.shift.load_page import add_load_pages
 from hanlu.alerts.stream import Hub
 from hanlu.alerts.trend import CHART_POINTS, RANGES, Trend, payload, picture, pictures, read_trend
 from hanlu.alerts.views import ChannelNow, ZoneNow
+from hanlu.alerts.wallboard import add_wallboard
 from hanlu.alerts.wording import metric_name, unit_label, words
 from hanlu.core.curve import Lang, Span, sparkline
 from hanlu.core.errors import NotFoundError
@@ -46,8 +50,8 @@ def router(web: RoomWeb) -> APIRouter:
     """Return the console's routes."""
     config = ConsoleConfig.model_validate(dict(web.options))
     stopping = web.options.get("stopping") or threading.Event()
-    hub = Hub(web.pool, config, web.clock, stopping)
     desk = Desk(web, config)
+    hub = Hub(web.pool, config, web.clock, stopping, desk.rows)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +64,10 @@ def router(web: RoomWeb) -> APIRouter:
     _add_gateways(routes, web, desk)
     add_quality_page(routes, web, desk)
     add_alarm_pages(routes, web, desk)
+    add_alarm_actions(routes, web, desk)
+    add_wallboard(routes, web, desk)
+    add_load_pages(routes, web, desk)
+    add_handover_pages(routes, web, desk)
     _add_stream(routes, web, hub)
     return routes
 
@@ -172,11 +180,12 @@ def _add_stream(routes: APIRouter, web: RoomWeb, hub: Hub) -> None:
         person: Person = operator,
         zone: Code = None,
         after: Annotated[str, Query(max_length=100)] = "",
+        rows: Annotated[str, Query(pattern="^(zh|en)?$")] = "",
     ) -> Response:
         # The header is what the browser last saw; `after` is what the page was made from, and only counts at first.
         last = request.headers.get("last-event-id", "") or after
         return StreamingResponse(
-            hub.stream(Viewer(person.scope, zone or None), last),
+            hub.stream(Viewer(person.scope, zone or None, rows), last),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request
 from starlette.responses import Response
 
 from hanlu.alerts.config import ConsoleConfig
+from hanlu.alerts.lines import order_key
 from hanlu.alerts.read import Read
+from hanlu.alerts.sentence import headline, note_text
 from hanlu.alerts.stream import head
-from hanlu.alerts.wording import live_words, metric_name, reason_name
-from hanlu.db.pool import translated
+from hanlu.alerts.wording import hold_name, live_words, metric_name, reason_name, span_text, time_left
+from hanlu.db.pool import Connection, translated
 from hanlu.registry.access import Person
 from hanlu.registry.web import RoomWeb
 
-__all__ = ["Desk"]
+__all__ = ["SHELF_MINUTES", "SHELF_REASONS", "Desk"]
+
+SHELF_MINUTES: Final = (15, 30, 60, 120, 240, 480)
+"""How long an alarm can be shelved, minutes: a shift at most, so that the next one decides anew."""
+
+SHELF_REASONS: Final = ("repair", "loading", "cleaning", "sensor", "known", "test", "other")
+"""Why; words in i18n.json under `alerts.shelve.reason`."""
+
+_BETWEEN_ROWS: Final = "\x1e"
 
 
 class Desk:
@@ -50,6 +60,21 @@ class Desk:
             }
             yield Read(connection, person.scope), now_ms, frame
 
+    def rows(self, connection: Connection, ids: Sequence[int], lang: str) -> Mapping[int, str]:
+        """Return alarms as lines of the list, for whoever may see them: made once, told to many.
+
+        Args:
+            connection: acting as hanlu_alerts.
+            ids: of alarms.
+            lang: "zh" or "en".
+        """
+        nobody = Request({"type": "http", "method": "GET", "path": "/console/alarms", "headers": [],
+                          "query_string": f"lang={lang}".encode()})  # fmt: skip
+        found = Read(connection, "/").alarms_by_id(ids)
+        context = {"alarms": found, "now_ms": self._web.clock.now_ms()}
+        text = bytes(self.render(nobody, "alerts/rows.html", context).body).decode()
+        return dict(zip([each.alarm_id for each in found], text.split(_BETWEEN_ROWS), strict=False))
+
     def render(self, request: Request, template: str, context: Mapping[str, Any], *, status: int = 200) -> Response:
         """Return a page; its templates can also say `metric(code)`, `reason(code)` and `number(n)`."""
         lang = self._web.pages.language(request)
@@ -57,7 +82,15 @@ class Desk:
             "live_words": live_words(lang),
             "metric": lambda code: metric_name(code, lang),
             "reason": lambda code: reason_name(code, lang),
+            "hold": lambda code: hold_name(code, lang),
+            "span": lambda ms: span_text(ms, lang),
+            "left": lambda alarm: time_left(alarm.respond_ms, self._web.clock.now_ms(), lang),
+            "journal_note": lambda entry: note_text(entry, lang),
+            "headline": lambda alarm: headline(alarm, self._web.clock.now_ms(), lang),
             "number": lambda count: f"{count:,}",
+            "order_key": order_key,
+            "shelf_minutes": SHELF_MINUTES,
+            "shelf_reasons": SHELF_REASONS,
             "path": request.url.path,
             "sites_listed": self.SITES_LISTED,
         }

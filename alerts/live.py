@@ -1,10 +1,11 @@
 """The live stream's messages as values and text: what changed, for whom, and where to take up again.
 
-One stream carries three kinds of server-sent events. `reading`: the newest value of each channel that has one,
+One stream carries these kinds of server-sent events. `reading`: the newest value of each channel that has one,
 `{"now": ms, "readings": [[channel_id, observed_ms, value], …]}`. `alarm`: one transition,
-`{"alarm_id", "event", "state", "kind", "priority", "zone", "site"}`. `tick`: the counts at the top of the console and
-the platform's time, also when nothing happens, so that silence means a lost connection. `reset` says that too much was
-missed to be replayed: the page loads itself anew.
+`{"alarm_id", "event", "state", "quiet", "kind", "priority", "zone", "site"}`. `rows`, for pages that list alarms: those
+that changed, as lines of the list, `{"rows": [html, …], "more": whether too many changed to be told}`. `tick`: the
+counts at the top of the console and the platform's time, also when nothing happens, so that silence means a lost
+connection. `reset` says that too much was missed to be replayed: the page loads itself anew.
 
 Every message carries its `Position` as the event's id; a browser that lost its connection sends the last one back.
 
@@ -21,7 +22,18 @@ from typing import Any, NamedTuple
 
 from hanlu.alerts.views import Counts
 
-__all__ = ["AlarmChange", "Batch", "ChannelPlace", "Position", "Viewer", "alarm_event", "messages", "reset", "tick"]
+__all__ = [
+    "AlarmChange",
+    "Batch",
+    "ChannelPlace",
+    "Position",
+    "Viewer",
+    "alarm_event",
+    "messages",
+    "reset",
+    "rows_event",
+    "tick",
+]
 
 
 class Position(NamedTuple):
@@ -72,7 +84,7 @@ class AlarmChange:
     to_state: str
     kind: str
     priority: int
-    channel_id: int
+    suppression_state: str
     zone: str
     site: str
     path: str
@@ -100,10 +112,12 @@ class Viewer:
     Attributes:
         scope: path of the person's subtree.
         zone: code of the one zone the page shows, None for all.
+        rows: language in which the page lists alarms, "" when it does not.
     """
 
     scope: str
     zone: str | None = None
+    rows: str = ""
 
     def sees(self, place: ChannelPlace | None) -> bool:
         """Tell whether something in `place` concerns this viewer."""
@@ -127,12 +141,18 @@ def alarm_event(change: AlarmChange, position: Position) -> str:
         "alarm_id": change.alarm_id,
         "event": change.event,
         "state": change.to_state,
+        "quiet": change.suppression_state,
         "kind": change.kind,
         "priority": change.priority,
         "zone": change.zone,
         "site": change.site,
     }
     return _event("alarm", position, told)
+
+
+def rows_event(rows: Iterable[str], position: Position, *, more: bool) -> str:
+    """Return the text that carries changed lines of the alarm list, as HTML."""
+    return _event("rows", position, {"rows": list(rows), "more": more})
 
 
 def tick(counts: Counts, position: Position, now_ms: int) -> str:

@@ -168,46 +168,53 @@ LIMIT %(limit)s
 -- Since when arrivals are kept out of the feed by an older transaction that is still open, Unix milliseconds.
 SELECT (extract(epoch FROM held_since) * 1000)::bigint AS held_ms FROM telemetry.feed_horizon
 
--- name: engine_channels
--- Every channel with its limits in force and whether its gateway replays.
-SELECT
-    c.channel_id, c.limit_profile, c.low, c.high, c.deadband, c.on_delay_s, c.off_delay_s, c.no_data_s, c.priority,
-    coalesce(l.replay, false) AS replaying
-FROM registry.channel_v AS c
-LEFT JOIN telemetry.gateway_link_v AS l USING (gateway_id)
+-- name: engine_replaying
+-- Gateways that declared a replay clock.
+SELECT g.code FROM telemetry.gateway_link_v AS l JOIN registry.gateway AS g USING (gateway_id) WHERE l.replay
 
 -- name: engine_heard
--- When channels with a limit profile were last heard; silence is counted from there.
-SELECT l.channel_id, (extract(epoch FROM l.received_at) * 1000)::bigint AS heard_ms
-FROM telemetry.latest_v AS l
-JOIN registry.channel_v AS c USING (channel_id)
-WHERE c.limit_profile IS NOT NULL
+-- When channels were last heard; silence is counted from there.
+SELECT channel_id, (extract(epoch FROM received_at) * 1000)::bigint AS heard_ms FROM telemetry.latest_v
 
--- name: engine_states
--- The rules' memory.
-SELECT channel_id, kind, newest_ms, start_ms, raised, clear_ms, peak, peak_ms FROM alerts.rule_state
+-- name: engine_waited
+-- Since when channels never heard have been waited for.
+SELECT channel_id, (extract(epoch FROM since) * 1000)::bigint AS since_ms FROM alerts.watched
 
--- name: engine_states_keep
--- Write the rule states a page has changed, all at once.
-INSERT INTO alerts.rule_state (channel_id, kind, newest_ms, start_ms, raised, clear_ms, peak, peak_ms)
-SELECT *
-FROM unnest(
-    %(channel_id)s::integer[], %(kind)s::text[], %(newest_ms)s::bigint[], %(start_ms)s::bigint[],
-    %(raised)s::boolean[], %(clear_ms)s::bigint[], %(peak)s::double precision[], %(peak_ms)s::bigint[]
-)
-ON CONFLICT (channel_id, kind) DO UPDATE SET
-    newest_ms = excluded.newest_ms, start_ms = excluded.start_ms, raised = excluded.raised,
-    clear_ms = excluded.clear_ms, peak = excluded.peak, peak_ms = excluded.peak_ms
+-- name: engine_waited_keep
+-- Wait for channels from now on.
+INSERT INTO alerts.watched (channel_id, since)
+SELECT channel_id, to_timestamp(since_ms / 1000.0)
+FROM unnest(%(channel_id)s::integer[], %(since_ms)s::bigint[]) AS new (channel_id, since_ms)
+ON CONFLICT (channel_id) DO NOTHING
+
+-- name: engine_span
+-- The span in which an engine has listened.
+SELECT (extract(epoch FROM since) * 1000)::bigint AS since_ms, (extract(epoch FROM until) * 1000)::bigint AS until_ms
+FROM alerts.watch_span
+
+-- name: engine_span_keep
+-- An engine listens since, and still did at.
+INSERT INTO alerts.watch_span (since, until)
+VALUES (to_timestamp(%(since_ms)s::bigint / 1000.0), to_timestamp(%(until_ms)s::bigint / 1000.0))
+ON CONFLICT (singleton) DO UPDATE SET since = excluded.since, until = excluded.until
+
+-- name: engine_memory
+-- What the judges remember.
+SELECT channel_id, unit, step_ms, state::text FROM alerts.memory
+
+-- name: engine_memory_keep
+-- What a page has changed of it, all at once.
+INSERT INTO alerts.memory (channel_id, unit, step_ms, state)
+SELECT channel_id, unit, step_ms, state::jsonb
+FROM unnest(%(channel_id)s::integer[], %(unit)s::text[], %(step_ms)s::bigint[], %(state)s::text[])
+    AS new (channel_id, unit, step_ms, state)
+ON CONFLICT (channel_id) DO UPDATE SET
+    unit = excluded.unit, step_ms = excluded.step_ms, state = excluded.state
 
 -- name: engine_gaps
--- Gateways with messages missing for too long, by the first of their health channels, and since when.
+-- Gateways with messages missing, by the first of their health channels, and since when.
 SELECT h.channel_id, (extract(epoch FROM g.since) * 1000)::bigint AS since_ms
-FROM (
-    SELECT gateway_id, min(since) AS since
-    FROM telemetry.gap_v
-    WHERE since < now() - %(longer_than_s)s::double precision * INTERVAL '1 second'
-    GROUP BY gateway_id
-) AS g
+FROM (SELECT gateway_id, min(since) AS since FROM telemetry.gap_v GROUP BY gateway_id) AS g
 JOIN (
     SELECT d.gateway_id, min(c.channel_id) AS channel_id
     FROM registry.device AS d
@@ -218,38 +225,53 @@ JOIN (
 
 -- name: engine_active
 -- Alarms that stand: raised and not returned.
-SELECT alarm_id, channel_id, kind FROM alerts.alarm WHERE process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
+SELECT alarm_id, channel_id, kind, site_id, item, peak, (extract(epoch FROM peak_at) * 1000)::bigint AS peak_ms,
+    explained_by
+FROM alerts.alarm
+WHERE process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
 
--- name: alarm_raise
--- A new occurrence.
-INSERT INTO alerts.alarm (
-    channel_id, kind, priority, process_state, limit_value, exceeded_at, raised_at, detected_at, peak, peak_at, replayed
-)
-VALUES (
-    %(channel_id)s, %(kind)s, %(priority)s, %(process_state)s, %(limit_value)s, %(exceeded_at)s, %(raised_at)s,
-    %(detected_at)s, %(peak)s, %(peak_at)s, %(replayed)s
-)
-RETURNING alarm_id
+-- name: engine_chores
+-- What time alone asks for: alarms to call again, and alarms whose explanation is over. An explanation is over when what
+-- explained has returned and its grace has passed, or when it was put on the shelf or out of service meanwhile.
+SELECT 're_alarm' AS chore, alarm_id
+FROM alerts.alarm
+WHERE re_alarm_at <= to_timestamp(%(now_ms)s::bigint / 1000.0) AND process_state = 'ACKNOWLEDGED'
+    AND suppression_state = 'NONE'
+UNION ALL
+SELECT 'stand_alone', child.alarm_id
+FROM alerts.alarm AS child
+JOIN alerts.alarm AS parent ON parent.alarm_id = child.explained_by
+WHERE child.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
+    AND (
+        (parent.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED') AND parent.suppression_state <> 'NONE')
+        OR (
+            parent.process_state NOT IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
+            AND greatest(parent.returned_at, child.detected_at)
+            <= to_timestamp(
+                (%(now_ms)s::bigint - CASE parent.kind WHEN 'power' THEN %(power_ms)s::bigint ELSE %(gateway_ms)s::bigint END) / 1000.0
+            )
+        )
+    )
+ORDER BY 1, 2
 
--- name: alarm_lock
--- An alarm's state, held against engine and operators until the transaction ends.
-SELECT a.alarm_id, a.channel_id, a.process_state, a.version
-FROM alerts.alarm AS a
-WHERE a.alarm_id = %(alarm_id)s
-FOR UPDATE
+-- name: engine_calibration
+-- When each channel's sensor is due, by the latest entry.
+SELECT DISTINCT ON (channel_id) channel_id, due_on FROM alerts.calibration ORDER BY channel_id, calibration_id DESC
 
--- name: alarm_return
--- The condition is gone.
-UPDATE alerts.alarm
-SET process_state = %(process_state)s, version = %(version)s, returned_at = %(at)s
-WHERE alarm_id = %(alarm_id)s
+-- name: stock_levels
+-- What stands where, as far as the stock room publishes it.
+SELECT
+    site_id, item, item_zh, item_en, quantity, unit, minimum, reserve,
+    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_ms
+FROM alerts.stock_levels()
 
--- name: alarm_acknowledge
--- A person has seen it.
-UPDATE alerts.alarm
-SET process_state = %(process_state)s, version = %(version)s, acknowledged_at = %(at)s, acknowledged_by = %(actor)s,
-    note = nullif(%(note)s, '')
-WHERE alarm_id = %(alarm_id)s
+-- name: stock_places
+-- Sites with the codes of their organisations, root first.
+SELECT s.site_id, s.code AS site, array_agg(up.code ORDER BY length(up.path)) AS organisations
+FROM registry.site AS s
+JOIN registry.organisation AS o USING (organisation_id)
+JOIN registry.organisation AS up ON starts_with(o.path, up.path)
+GROUP BY s.site_id, s.code
 
 -- name: alarm_peaks
 -- Worst values of standing alarms so far, never replacing a worse one (a late reading may have told it).
@@ -257,7 +279,10 @@ UPDATE alerts.alarm AS a
 SET peak = new.peak, peak_at = to_timestamp(new.peak_ms / 1000.0)
 FROM unnest(%(alarm_id)s::bigint[], %(peak)s::double precision[], %(peak_ms)s::bigint[]) AS new (alarm_id, peak, peak_ms)
 WHERE a.alarm_id = new.alarm_id
-    AND CASE a.kind WHEN 'high' THEN new.peak > a.peak ELSE new.peak < a.peak END
+    AND (
+        a.peak IS NULL
+        OR CASE WHEN a.kind IN ('low', 'low_low') THEN new.peak < a.peak ELSE new.peak > a.peak END
+    )
 
 -- name: alarm_correct
 -- Late readings correct the peak of the alarms whose span they fall into; each correction goes into the journal.
@@ -271,8 +296,8 @@ worst AS (
     FROM late
     JOIN alerts.alarm AS a ON a.channel_id = late.channel_id AND a.kind = late.kind
         AND to_timestamp(late.observed_ms / 1000.0) BETWEEN a.exceeded_at AND coalesce(a.returned_at, 'infinity')
-        AND CASE a.kind WHEN 'high' THEN late.value > a.peak ELSE late.value < a.peak END
-    ORDER BY a.alarm_id, CASE a.kind WHEN 'high' THEN -late.value ELSE late.value END, late.observed_ms
+        AND CASE WHEN a.kind IN ('high', 'high_high') THEN late.value > a.peak ELSE late.value < a.peak END
+    ORDER BY a.alarm_id, CASE WHEN a.kind IN ('high', 'high_high') THEN -late.value ELSE late.value END, late.observed_ms
 ),
 corrected AS (
     UPDATE alerts.alarm AS a
@@ -302,7 +327,7 @@ touched AS (
 before AS (
     SELECT
         t.alarm_id, t.exceeded_at, r.observed_at,
-        CASE t.kind WHEN 'high' THEN r.value <= t.limit_value ELSE r.value >= t.limit_value END
+        CASE WHEN t.kind IN ('high', 'high_high') THEN r.value <= t.limit_value ELSE r.value >= t.limit_value END
         OR lead(r.observed_at, 1, r.observed_at) OVER (PARTITION BY t.alarm_id ORDER BY r.observed_at) - r.observed_at
         > c.no_data_s * INTERVAL '1 second' AS ends
     FROM touched AS t
@@ -331,13 +356,6 @@ corrected AS (
 )
 INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor)
 SELECT alarm_id, version, at, 'correct', process_state, process_state, 'engine' FROM corrected
-
--- name: journal_write
--- One transition.
-INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state, actor, value, note)
-VALUES (
-    %(alarm_id)s, %(version)s, %(at)s, %(event)s, %(from_state)s, %(to_state)s, %(actor)s, %(value)s, %(note)s
-)
 
 -- The console ----------------------------------------------------------------------------------------------------------
 -- Each statement shows a person the subtree %(scope)s only. A device that stands in no zone is shown as a zone of its
@@ -589,7 +607,7 @@ SELECT
     (extract(epoch FROM a.re_alarm_at) * 1000)::bigint AS re_alarm_ms,
     a.rule_code, a.rule_version, p.organisation_path AS path,
     p.metric, p.unit, p.period_s, p.low, p.high, p.zone, p.zone_zh, p.zone_en, p.site, p.site_zh, p.site_en,
-    a.item IS NULL AND (p.zone_id IS NOT NULL OR p.device <> 'gateway') AS has_zone_page,
+    a.item IS NULL AS has_zone_page,
     l.value, (extract(epoch FROM l.observed_at) * 1000)::bigint AS observed_ms,
     r.document -> 'rationalization' ->> 'cause_zh' AS why_zh, r.document -> 'rationalization' ->> 'cause_en' AS why_en,
     r.document -> 'rationalization' ->> 'consequence_zh' AS consequence_zh,

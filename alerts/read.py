@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import class_row, dict_row
 
+from hanlu.alerts.lines import Slim
 from hanlu.alerts.quality import GatewayQuality, Window
 from hanlu.alerts.views import (
     Alarm,
@@ -23,6 +24,7 @@ from hanlu.alerts.views import (
     Gateway,
     Losses,
     Named,
+    Quiet,
     Standing,
     Switch,
     ZoneNow,
@@ -39,6 +41,8 @@ _QUERIES = load_queries("hanlu.alerts")
 _Row = TypeVar("_Row")
 _SPARK_SPAN = timedelta(hours=6)
 _SPARK_BUCKET = timedelta(minutes=10)
+_ZONE_ALARMS = 1000
+"""Most open alarms read for the zones of a page."""
 SPARK_GAP_MS = 25 * 60_000
 """Neighbouring buckets of a spark further apart are not joined: two and a half buckets."""
 
@@ -69,10 +73,11 @@ class Read:
             sparks: whether to read their coarse curves too.
         """
         channels = self._all(ChannelNow, "console_channels", zones=list(codes))
-        alarms = self.alarms(zones=codes, open_only=True, limit=1000)
+        alarms = self.alarms(zones=codes, open_only=True, limit=_ZONE_ALARMS)
+        quiet = self.quiet(codes)
         groups = [_ordered(group) for _, group in groupby(channels, key=lambda each: each.zone)]
         curves = self._sparks([group[0] for group in groups if not group[0].is_switch], now_ms) if sparks else {}
-        return [_zone(group, alarms, curves.get(group[0].channel_id, ()), now_ms) for group in groups]
+        return [_zone(group, alarms, quiet, curves.get(group[0].channel_id, ()), now_ms) for group in groups]
 
     def counts(self) -> Counts:
         """Return what stands at the top."""
@@ -97,12 +102,24 @@ class Read:
         """Return dead letters by gateway and reason, at most a hundred rows."""
         return self._all(DeadLetters, "console_dead_letters")
 
+    def lines(self) -> list[Slim]:
+        """Return every open alarm with what the list is arranged by, in no order."""
+        return self._all(Slim, "console_lines")
+
+    def alarms_by_id(self, ids: Sequence[int]) -> list[Alarm]:
+        """Return alarms in the order of `ids`; those outside the subtree are left out."""
+        found = {each.alarm_id: each for each in self._all(Alarm, "console_alarm_rows", ids=list(ids))} if ids else {}
+        return [found[each] for each in ids if each in found]
+
     def alarms(
         self,
         *,
         site: str | None = None,
         zones: Sequence[str] | None = None,
+        kind: str | None = None,
+        priority: int | None = None,
         open_only: bool = False,
+        by_time: bool = False,
         from_ms: int | None = None,
         to_ms: int | None = None,
         limit: int = 50,
@@ -113,25 +130,42 @@ class Read:
         Args:
             site: code of a site to keep to, or a part of its name.
             zones: codes of zones to keep to.
+            kind: of alarm to keep to.
+            priority: to keep to.
             open_only: leave out those that are over.
+            by_time: simply the newest first.
             from_ms: leave out those that returned before.
             to_ms: leave out those that began after.
             limit: most rows.
             offset: rows to skip.
         """
-        return self._all(
-            Alarm, "console_alarms", alarm_id=None, site=site,
-            zones=None if zones is None else list(zones), open_only=open_only,
-            from_at=_moment(from_ms), to_at=_moment(to_ms), limit=limit, offset=offset,
-        )  # fmt: skip
+        with self._connection.cursor() as cursor:
+            rows = cursor.execute(
+                _QUERIES["console_alarm_ids"],
+                self._scope | {
+                    "site": site, "zones": None if zones is None else list(zones), "kind": kind, "priority": priority,
+                    "open_only": open_only, "by_time": by_time, "from_at": _moment(from_ms), "to_at": _moment(to_ms),
+                    "limit": limit, "offset": offset,
+                },
+            ).fetchall()  # fmt: skip
+        return self.alarms_by_id([alarm_id for (alarm_id,) in rows])
 
     def alarm(self, alarm_id: int) -> Alarm | None:
         """Return one alarm, or None when there is none in the subtree."""
-        found = self._all(
-            Alarm, "console_alarms", alarm_id=alarm_id, site=None, zones=None, open_only=False,
-            from_at=None, to_at=None, limit=1, offset=0,
-        )  # fmt: skip
+        found = self.alarms_by_id([alarm_id])
         return found[0] if found else None
+
+    def earlier(self, alarm_id: int, limit: int) -> list[Alarm]:
+        """Return earlier occurrences of an alarm's point, the newest first."""
+        return self.alarms_by_id(self._ids("console_earlier", alarm_id, limit))
+
+    def explained(self, alarm_id: int, limit: int) -> list[Alarm]:
+        """Return the alarms that an alarm explains."""
+        return self.alarms_by_id(self._ids("console_explained", alarm_id, limit))
+
+    def quiet(self, zones: Sequence[str] | None = None) -> list[Quiet]:
+        """Return what people keep quiet now, in some zones or everywhere, one for each time somebody did so."""
+        return self._all(Quiet, "console_quiet", zones=None if zones is None else list(zones))
 
     def journal(self, alarm_id: int) -> list[Entry]:
         """Return everything that happened to an alarm the person may see."""
@@ -192,6 +226,11 @@ class Read:
             for channel_id, group in groupby(rows, key=lambda row: row[0])
         }
 
+    def _ids(self, query: str, alarm_id: int, limit: int) -> list[int]:
+        with self._connection.cursor() as cursor:
+            rows = cursor.execute(_QUERIES[query], {"alarm_id": alarm_id, "limit": limit}).fetchall()
+        return [found for (found,) in rows]
+
     def _all(self, of: type[_Row], query: str, **parameters: Any) -> list[_Row]:
         with self._connection.cursor(row_factory=class_row(of)) as cursor:
             return cursor.execute(_QUERIES[query], self._scope | parameters).fetchall()
@@ -222,7 +261,13 @@ def _ordered(channels: Iterable[ChannelNow]) -> tuple[ChannelNow, ...]:
     return tuple(sorted(channels, key=rank))
 
 
-def _zone(channels: tuple[ChannelNow, ...], alarms: Sequence[Alarm], spark: tuple[Sample, ...], now_ms: int) -> ZoneNow:
+def _zone(
+    channels: tuple[ChannelNow, ...],
+    alarms: Sequence[Alarm],
+    quiet: Sequence[Quiet],
+    spark: tuple[Sample, ...],
+    now_ms: int,
+) -> ZoneNow:
     main = channels[0]
     own = tuple(each for each in alarms if each.zone == main.zone)
     standing = _standing(main, own, now_ms)
@@ -235,14 +280,24 @@ def _zone(channels: tuple[ChannelNow, ...], alarms: Sequence[Alarm], spark: tupl
         spark,
         standing,
         standing in (Standing.NORMAL, Standing.RETURNED) and any(each.beyond_limit for each in channels),
+        tuple(each for each in quiet if each.zone == main.zone),
     )
 
 
+_WORSE_THAN_DATA = (
+    Standing.UNACKNOWLEDGED,
+    Standing.LATCHED_UNACKNOWLEDGED,
+    Standing.ACKNOWLEDGED,
+    Standing.LATCHED,
+)
+"""What an alarm says is told even where the data is old."""
+
+
 def _standing(main: ChannelNow, alarms: Sequence[Alarm], now_ms: int) -> Standing:
-    """Return the worst of what the alarms and the data say."""
+    """Return the worst of what the alarms and the data say; an alarm that is kept quiet has a mark of its own."""
     order = list(Standing)
-    worst = min((each.standing for each in alarms), key=order.index, default=Standing.NORMAL)
-    if worst in (Standing.UNACKNOWLEDGED, Standing.ACKNOWLEDGED):
+    worst = min((each.standing for each in alarms if not each.is_quiet), key=order.index, default=Standing.NORMAL)
+    if worst in _WORSE_THAN_DATA:
         return worst
     if main.observed_ms is None or main.received_ms is None:
         return Standing.EMPTY

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,7 +21,18 @@ from psycopg.rows import class_row, dict_row
 from starlette.concurrency import run_in_threadpool
 
 from hanlu.alerts.config import ConsoleConfig
-from hanlu.alerts.live import AlarmChange, Batch, ChannelPlace, Position, Viewer, messages, newest, reset, tick
+from hanlu.alerts.live import (
+    AlarmChange,
+    Batch,
+    ChannelPlace,
+    Position,
+    Viewer,
+    messages,
+    newest,
+    reset,
+    rows_event,
+    tick,
+)
 from hanlu.alerts.read import Read
 from hanlu.core.clock import Clock
 from hanlu.core.errors import TransientError
@@ -29,7 +40,7 @@ from hanlu.core.observe import log
 from hanlu.db.pool import Connection, Pool, translated
 from hanlu.db.queries import load_queries
 
-__all__ = ["Hub", "Listener", "head"]
+__all__ = ["Hub", "Listener", "Rows", "head"]
 
 _LOGGER = logging.getLogger(__name__)
 _QUERIES = load_queries("hanlu.alerts")
@@ -41,6 +52,10 @@ _COUNTS_S = 1.0  # least time between ticks when alarms come in a storm
 _STOP_S = 0.5  # how soon a stream sees that everything stops
 _HEARTBEAT_S = 15.0  # proxies close what is silent longer
 _PAGE = 500
+_ROWS = 40  # more alarms than this changing at once are not told row by row: the page asks for its list
+
+Rows = Callable[[Connection, Sequence[int], str], Mapping[int, str]]
+"""Makes lines of the alarm list as HTML, by alarm, in a language."""
 
 
 @dataclass(eq=False, slots=True)
@@ -97,9 +112,12 @@ def head(connection: Connection) -> Position:
 class Hub:
     """The follower and its listeners, one a process."""
 
-    def __init__(self, pool: Pool, config: ConsoleConfig, clock: Clock, stopping: threading.Event) -> None:
-        """Follow through connections of `pool`; `stopping` ends everything."""
+    def __init__(
+        self, pool: Pool, config: ConsoleConfig, clock: Clock, stopping: threading.Event, rows: Rows | None = None
+    ) -> None:
+        """Follow through connections of `pool`; `stopping` ends everything; `rows` makes lines of the alarm list."""
         self._pool = pool
+        self._rows = rows
         self._config = config
         self._clock = clock
         self._stopping = stopping
@@ -231,15 +249,26 @@ class Hub:
         batch, more = _batch(connection, self._position, None, _PAGE)
         texts: dict[Viewer, str] = {}
         now_ms = self._clock.now_ms()
+        # Made before the lock is taken: a listener that joins meanwhile begins behind this batch, or gets it whole.
+        lines = self._lines(connection, batch)
         with self._state:
             self._position = batch.position
             for listener in self._listeners:
                 viewer = listener.viewer
                 if viewer not in texts:
-                    texts[viewer] = messages(batch, viewer, self._places, now_ms)
+                    texts[viewer] = messages(batch, viewer, self._places, now_ms) + _told(batch, viewer, lines)
                 if texts[viewer]:
                     listener.offer(texts[viewer])
         return more, bool(batch.alarms)
+
+    def _lines(self, connection: Connection, batch: Batch) -> dict[str, Mapping[int, str]]:
+        """Return the changed lines of the list, once for each language somebody reads; none when too many changed."""
+        changed = list(dict.fromkeys(each.alarm_id for each in batch.alarms))
+        if self._rows is None or not changed or len(changed) > _ROWS:
+            return {}
+        with self._state:
+            languages = {listener.viewer.rows for listener in self._listeners} - {""}
+        return {lang: self._rows(connection, changed, lang) for lang in languages}
 
     def _tick(self, connection: Connection) -> None:
         with self._state:
@@ -251,6 +280,17 @@ class Hub:
             for listener in self._listeners:
                 if listener.viewer.scope in counts:
                     listener.offer(tick(counts[listener.viewer.scope], self._position, self._clock.now_ms()))
+
+
+def _told(batch: Batch, viewer: Viewer, lines: Mapping[str, Mapping[int, str]]) -> str:
+    """Return the text of the changed lines for one viewer, or that its list is to be asked for."""
+    mine = dict.fromkeys(each.alarm_id for each in batch.alarms if each.path.startswith(viewer.scope))
+    if not viewer.rows or not mine:
+        return ""
+    made = lines.get(viewer.rows)
+    if made is None:
+        return rows_event((), batch.position, more=True)
+    return rows_event([made[each] for each in mine if each in made], batch.position, more=False)
 
 
 @contextmanager

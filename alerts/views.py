@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from hanlu.alerts.alarm import ProcessState, SuppressionState, calls
+from hanlu.alerts.alarm import Event, ProcessState, SuppressionState, calls, process
 from hanlu.core.curve import Sample, Span
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Gateway",
     "Losses",
     "Named",
+    "Quiet",
     "Standing",
     "Switch",
     "ZoneNow",
@@ -36,8 +38,12 @@ class Standing(StrEnum):
     """How a zone stands, worst first; the words of the console's badges."""
 
     UNACKNOWLEDGED = "unacknowledged"
+    LATCHED_UNACKNOWLEDGED = "latched_unacknowledged"
+    """Back within its limit, neither seen by a person nor reset."""
     ACKNOWLEDGED = "acknowledged"
     RETURNED = "returned"
+    LATCHED = "latched"
+    """Back within its limit and seen; somebody still has to look at the plant and reset it."""
     OFFLINE = "offline"
     STALE = "stale"
     EMPTY = "empty"
@@ -112,10 +118,21 @@ class ChannelNow:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm with where it is; fields as in alerts.alarm and registry.channel_v."""
+    """An alarm with where it is; fields as in alerts.alarm and alerts.alarm_place_v.
+
+    Attributes:
+        channel_id: None for an alarm about goods.
+        respond_ms: by when a person has to have acted.
+        has_zone_page: there is a page of its zone.
+        value: newest reading of its channel, None where there is none.
+        why_zh: usual cause by the rule's rationalization; `consequence_…` and `response_…` likewise.
+        quiet_reason: why a person shelved it, took it out of service or said the room is empty; None when it is not a
+            person who keeps it quiet.
+        quiet_until_ms: when that ends by itself.
+    """
 
     alarm_id: int
-    channel_id: int
+    channel_id: int | None
     kind: str
     priority: int
     process_state: str
@@ -132,6 +149,17 @@ class Alarm:
     note: str | None
     replayed: bool
     version: int
+    cause: str
+    hold_reason: str | None
+    explained_by: int | None
+    latches: bool
+    assignee: str | None
+    called_ms: int | None
+    respond_ms: int | None
+    re_alarm_ms: int | None
+    rule_code: str | None
+    rule_version: int | None
+    path: str
     metric: str
     unit: str
     period_s: float
@@ -143,6 +171,19 @@ class Alarm:
     site: str
     site_zh: str
     site_en: str
+    has_zone_page: bool
+    value: float | None
+    observed_ms: int | None
+    why_zh: str | None
+    why_en: str | None
+    consequence_zh: str | None
+    consequence_en: str | None
+    response_zh: str | None
+    response_en: str | None
+    quiet_reason: str | None
+    quiet_note: str | None
+    quiet_actor: str | None
+    quiet_until_ms: int | None
 
     @property
     def calls(self) -> bool:
@@ -150,29 +191,109 @@ class Alarm:
         return calls(ProcessState(self.process_state), SuppressionState(self.suppression_state))
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is not over."""
+        return self.process_state != ProcessState.NORMAL
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it calls nobody, by design, by a shelf or out of service."""
+        return self.suppression_state != SuppressionState.NONE
+
+    @property
     def standing(self) -> Standing:
         """How the alarm stands, in the console's words."""
-        return _STANDINGS[ProcessState(self.process_state)]
+        return STANDINGS[ProcessState(self.process_state)]
+
+    @property
+    def acknowledgeable(self) -> bool:
+        """Whether an acknowledgement would change anything."""
+        state = ProcessState(self.process_state)
+        return process(state, Event.ACKNOWLEDGE) is not state
+
+    @property
+    def resettable(self) -> bool:
+        """Whether it waits for a reset."""
+        return self.process_state == ProcessState.LATCHED_ACKNOWLEDGED
 
     def zone_name(self, lang: str) -> str:
-        """Return the zone's name, or the code of a device that stands in no zone."""
+        """Return the zone's name, the code of a device that stands in no zone, or what the goods are called."""
         return self.zone_zh if lang == "zh" else self.zone_en
 
     def site_name(self, lang: str) -> str:
         """Return the site's name."""
         return self.site_zh if lang == "zh" else self.site_en
 
+    def why(self, lang: str) -> str:
+        """Return the usual cause by the rule, "" where no rule says."""
+        return (self.why_zh if lang == "zh" else self.why_en) or ""
+
+    def consequence(self, lang: str) -> str:
+        """Return what happens when nobody acts, by the rule."""
+        return (self.consequence_zh if lang == "zh" else self.consequence_en) or ""
+
+    def response(self, lang: str) -> str:
+        """Return what to do first, by the rule."""
+        return (self.response_zh if lang == "zh" else self.response_en) or ""
+
     def span(self, now_ms: int) -> Span:
         """Return from when to when the limit was exceeded, until now while it still is."""
         return Span(self.exceeded_ms, self.returned_ms if self.returned_ms is not None else max(now_ms, self.raised_ms))
 
 
-_STANDINGS = {
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What a person keeps quiet in a zone, by one act; fields as in alerts.suppression.
+
+    Attributes:
+        until_ms: when it ends by itself, None never.
+        channel_ids: with `kinds` and `metrics`, the points; kind "*" is every kind.
+    """
+
+    zone: str
+    zone_zh: str
+    zone_en: str
+    site: str
+    site_zh: str
+    site_en: str
+    state: str
+    reason: str
+    note: str
+    actor: str
+    since_ms: int
+    until_ms: int | None
+    channel_ids: list[int]
+    kinds: list[str]
+    metrics: list[str]
+
+    def zone_name(self, lang: str) -> str:
+        """Return the zone's name."""
+        return self.zone_zh if lang == "zh" else self.zone_en
+
+    def site_name(self, lang: str) -> str:
+        """Return the site's name."""
+        return self.site_zh if lang == "zh" else self.site_en
+
+    @property
+    def points(self) -> list[tuple[int, str]]:
+        """Channels with the kind kept quiet."""
+        return list(zip(self.channel_ids, self.kinds, strict=True))
+
+    @property
+    def whole_zone(self) -> bool:
+        """Whether every kind of alarm of its channels is meant."""
+        return set(self.kinds) == {"*"}
+
+
+STANDINGS: Final = {
     ProcessState.UNACKNOWLEDGED: Standing.UNACKNOWLEDGED,
+    ProcessState.LATCHED_UNACKNOWLEDGED: Standing.LATCHED_UNACKNOWLEDGED,
+    ProcessState.LATCHED_ACKNOWLEDGED: Standing.LATCHED,
     ProcessState.ACKNOWLEDGED: Standing.ACKNOWLEDGED,
     ProcessState.RTN_UNACKNOWLEDGED: Standing.RETURNED,
     ProcessState.NORMAL: Standing.NORMAL,
 }
+"""What the console calls a process state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +310,8 @@ class ZoneNow:
         standing: how it stands.
         pending: a value is beyond its limit, but not yet for as long as the alarm's on-delay: said beside "normal" or
             "returned", which alone would be untrue.
+        quiet: what people keep quiet there.
+        back_ms: when a defrost with its recovery should be over, by the room's own history; None when there is none.
     """
 
     zone: Named
@@ -199,6 +322,13 @@ class ZoneNow:
     spark: tuple[Sample, ...]
     standing: Standing
     pending: bool
+    quiet: tuple[Quiet, ...] = ()
+    back_ms: int | None = None
+
+    @property
+    def holds(self) -> tuple[Alarm, ...]:
+        """Alarms that are true and call nobody by design."""
+        return tuple(each for each in self.alarms if each.suppression_state == SuppressionState.SUPPRESSED_BY_DESIGN)
 
     @property
     def main(self) -> ChannelNow:
@@ -214,10 +344,20 @@ class ZoneNow:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What stands at the top of the console: alarms, links, the last word of any gateway, the account."""
+    """What stands at the top of the console: alarms, links, the last word of any gateway, the account.
+
+    Attributes:
+        waiting: alarms that ask for a person, also by priority.
+        standing: alarms whose condition is true and that nobody keeps quiet.
+        quiet: open alarms that call nobody.
+    """
 
     waiting: int
+    waiting_1: int
+    waiting_2: int
+    waiting_3: int
     standing: int
+    quiet: int
     gateways: int
     online: int
     heard_ms: int | None

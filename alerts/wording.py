@@ -9,13 +9,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-__all__ = ["live_words", "metric_name", "reason_name", "unit_label", "words"]
+__all__ = ["hold_name", "live_words", "metric_name", "reason_name", "span_text", "time_left", "unit_label", "words"]
 
 _UNITS: Final = {"Cel": "°C", "%RH": "%", "%EL": "%", "l/s": "L/s", "l": "L", "lat": "°", "lon": "°", "/": ""}
 """SenML units (RFC 8428 12.1) that are shown otherwise than they are written."""
 
 _LIVE: Final = (
-    "live.on", "live.wait", "live.off", "age.seconds", "age.minutes", "age.hours", "age.days",
+    "live.on", "live.wait", "live.off", "age.seconds", "age.minutes", "age.hours", "age.days", "span.minutes",
+    "span.hours", "span.days", "left.left", "left.over",
 )  # fmt: skip
 """What the browser's script says by itself."""
 
@@ -42,6 +43,35 @@ def metric_name(metric: str, lang: str) -> str:
 def reason_name(reason: str, lang: str) -> str:
     """Return what a reason for loss or refusal is called; devices may give reasons of their own."""
     return _texts().get(f"alerts.reason.{reason}", {}).get(lang, reason)
+
+
+def hold_name(reason: str, lang: str) -> str:
+    """Return why an alarm is kept quiet: the plant's logic, a reason people choose, or what somebody wrote."""
+    texts = _texts()
+    for group in ("hold", "shelve.reason"):
+        if found := texts.get(f"alerts.{group}.{reason}"):
+            return found[lang]
+    return reason
+
+
+def span_text(ms: int, lang: str) -> str:
+    """Return a length of time as people say it, by its two greatest parts at most: `2 小时 5 分钟`, `3 天`."""
+    say = words(lang)
+    minutes = max(0, ms) // 60_000
+    if minutes < 60:
+        return say("alerts.span.minutes").format(minutes)
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        rest = f" {say('alerts.span.minutes').format(minutes)}" if minutes and hours < 12 else ""
+        return say("alerts.span.hours").format(hours) + rest
+    return say("alerts.span.days").format(hours // 24)
+
+
+def time_left(respond_ms: int, now_ms: int, lang: str) -> str:
+    """Return how long a person has until `respond_ms`, or since when that is past."""
+    say = words(lang)
+    key = "alerts.left.left" if respond_ms > now_ms else "alerts.left.over"
+    return say(key).format(span_text(abs(respond_ms - now_ms), lang))
 
 
 def unit_label(unit: str) -> str:

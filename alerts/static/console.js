@@ -12,7 +12,7 @@ let heard = Date.now(); // last event
 let tried = 0; // last attempt to connect
 let source;
 
-const now = () => Date.now() + offset;
+export const now = () => Date.now() + offset;
 
 /** Writes how long ago `ms` was, in the same steps as the server. */
 export function age(ms) {
@@ -22,6 +22,16 @@ export function age(ms) {
     : seconds < 129_600 ? ['hours', Math.floor(seconds / 3600)]
     : ['days', Math.floor(seconds / 86_400)];
   return words[`age.${word}`].replace('{}', count);
+}
+
+/** Writes a length of time as the server does: `2 h 5 min`, `3 days`. */
+export function span(ms) {
+  const say = (word, count) => words[`span.${word}`].replace('{}', count);
+  const minutes = Math.max(0, Math.floor(ms / 60_000));
+  if (minutes < 60) return say('minutes', minutes);
+  const hours = Math.floor(minutes / 60);
+  if (hours >= 48) return say('days', Math.floor(hours / 24));
+  return say('hours', hours) + (minutes % 60 && hours < 12 ? ` ${say('minutes', minutes % 60)}` : '');
 }
 
 /** Writes a number the way `zero` ("0.0 °C") is written, with a true minus sign. */
@@ -39,6 +49,7 @@ function show(which) {
   state.dataset.state = which;
   state.textContent = words[`live.${which}`];
   banner.hidden = which !== 'off';
+  document.body.classList.toggle('is-lost', which === 'off');
   document.dispatchEvent(new CustomEvent('hanlu:live', { detail: which }));
 }
 
@@ -63,7 +74,27 @@ function reading([channel, observed, value]) {
   for (const place of document.querySelectorAll(`[data-time-of="${channel}"]`)) place.textContent = time(observed);
 }
 
+const title = document.title;
+const icon = document.querySelector('link[rel="icon"]');
+const calm = icon.href;
+let marked;
+
+/** Says in the tab itself how many alarms wait, for whoever looks at another page. */
+function mark(waiting) {
+  document.title = waiting ? `(${waiting}) ${title}` : title;
+  const top = document.getElementById('calls');
+  if (top) {
+    top.hidden = !waiting;
+    top.querySelector('[data-top]').textContent = waiting.toLocaleString('en');
+  }
+  const count = waiting > 99 ? '99+' : String(waiting);
+  if (marked === count) return;
+  marked = count;
+  icon.href = waiting ? `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path fill="#c2161d" d="M0 0h32v32H0z"/><text x="16" y="24" font-family="sans-serif" font-size="${count.length > 2 ? 15 : 22}" font-weight="700" text-anchor="middle" fill="#fff">${count}</text></svg>`)}` : calm;
+}
+
 function tick(counts) {
+  mark(counts.waiting);
   for (const place of document.querySelectorAll('[data-count]')) {
     const count = counts[place.dataset.count];
     if (count !== undefined) place.textContent = count.toLocaleString('en');
@@ -91,6 +122,14 @@ function grow() {
       refresh();
     }
   }
+  for (const place of document.querySelectorAll('[data-since]')) {
+    place.textContent = place.dataset.word.replace('{}', span(now() - Number(place.dataset.since)));
+  }
+  for (const place of document.querySelectorAll('[data-respond]')) {
+    const left = Number(place.dataset.respond) - now();
+    place.textContent = words[left > 0 ? 'left.left' : 'left.over'].replace('{}', span(Math.abs(left)));
+    place.classList.toggle('left--over', left <= 0);
+  }
   if (!banner.hidden) banner.querySelector('[data-lost-age]').textContent = age(heard + offset);
   if (Date.now() - heard > QUIET_MS) {
     show('off');
@@ -100,27 +139,83 @@ function grow() {
 
 // ---- regions: parts of the page the server makes better than we could -------------------------------------------------
 
+const QUIET_AFTER_MS = 1500; // between two looks: in a storm the server makes the page once in a while, not each time
 let pending;
+let looked = 0;
 
-/** Takes the page's regions anew from the server, those somebody is writing in excepted; a focused link stays focused. */
+/** What a person is at in an element: must survive its being made anew. */
+function carry(old, fresh) {
+  const same = (element) => {
+    const name = element.getAttribute('href') ? `[href="${CSS.escape(element.getAttribute('href'))}"]`
+      : element.dataset.key ? `[data-key="${CSS.escape(element.dataset.key)}"]`
+      : element.name ? `[name="${element.name}"]` : '';
+    return fresh.querySelector(element.localName + name);
+  };
+  for (const box of old.querySelectorAll('input[type=checkbox]:checked')) {
+    const other = [...fresh.querySelectorAll('input[type=checkbox]')].find((each) => each.value.split(':')[0] === box.value.split(':')[0]);
+    if (other) other.checked = true;
+  }
+  for (const open of old.querySelectorAll('details[open][data-key]')) {
+    const other = same(open);
+    if (other) other.open = true;
+  }
+  if (old.classList.contains('is-current')) fresh.classList.add('is-current');
+  return old.contains(document.activeElement) ? same(document.activeElement) : undefined;
+}
+
+const busy = (element) => element.querySelector('details.acknowledge[open], .quiet-form :focus, dialog[open]');
+
+/** Puts `fresh` in the place of `old`, focus and ticks kept; not while somebody is writing in it. */
+export function replace(old, fresh) {
+  if (busy(old)) return old;
+  const focused = carry(old, fresh);
+  old.replaceWith(fresh);
+  focused?.focus({ preventScroll: true });
+  return fresh;
+}
+
+/** Makes the keyed children of `place` those of `fresh`, in its order; what is the same stays untouched. */
+function merge(place, fresh) {
+  const known = new Map([...place.children].filter((each) => each.dataset.key).map((each) => [each.dataset.key, each]));
+  let before = place.firstElementChild;
+  while (before && !before.dataset.key) before = before.nextElementSibling;
+  for (const each of [...fresh.children].filter((child) => child.dataset.key)) {
+    const old = known.get(each.dataset.key);
+    known.delete(each.dataset.key);
+    const put = old ? replace(old, each) : each;
+    if (old && before === old) before = put;
+    if (put === before) before = before.nextElementSibling;
+    else place.insertBefore(put, before);
+  }
+  for (const gone of known.values()) if (!busy(gone)) gone.remove();
+}
+
+/** Takes the page's regions anew from the server. */
 export function refresh(selector = '[data-region]', delay = 100) {
   if (pending) return;
+  const wait = Math.max(delay, looked + QUIET_AFTER_MS + Math.random() * QUIET_AFTER_MS - Date.now());
   pending = setTimeout(async () => {
     pending = undefined;
+    looked = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const region of document.querySelectorAll(selector)) {
         const fresh = page.querySelector(`[data-region="${region.dataset.region}"]`);
-        if (!fresh || region.querySelector('details[open], :focus:not(a)')) continue;
-        const link = region.querySelector('a:focus')?.getAttribute('href');
-        region.replaceChildren(...fresh.childNodes);
-        if (link) region.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true });
+        if (!fresh) continue;
+        const [mine, theirs] = [region, fresh].map((each) => (each.matches('[data-keyed]') ? each : each.querySelector('[data-keyed]')));
+        if (mine && theirs) merge(mine, theirs);
+        else if (!busy(region)) {
+          const focused = carry(region, fresh);
+          region.replaceChildren(...fresh.childNodes);
+          focused?.focus({ preventScroll: true });
+        }
       }
       grow();
+      document.dispatchEvent(new CustomEvent('hanlu:refreshed'));
     } catch { /* the banner tells already when the platform is away */ }
-  }, delay);
+  }, wait);
 }
 
 // ---- the stream -----------------------------------------------------------------------------------------------------
@@ -131,7 +226,7 @@ function connect() {
   tried = Date.now();
   const url = new URL(state.dataset.url, location.href);
   url.searchParams.set('after', after);
-  if (state.dataset.zone) url.searchParams.set('zone', state.dataset.zone);
+  for (const part of ['zone', 'rows']) if (state.dataset[part]) url.searchParams.set(part, state.dataset[part]);
   const stream = source = new EventSource(url);
   stream.lastId = after;
   const on = (name, does) => stream.addEventListener(name, (event) => {
@@ -153,9 +248,10 @@ function connect() {
     document.dispatchEvent(new CustomEvent('hanlu:reading', { detail: data.readings }));
   });
   on('alarm', (data) => {
-    refresh();
+    if (!state.dataset.rows) refresh(); // a list is told its lines
     document.dispatchEvent(new CustomEvent('hanlu:alarm', { detail: data }));
   });
+  on('rows', (data) => document.dispatchEvent(new CustomEvent('hanlu:rows', { detail: data })));
   on('reset', () => refresh());
   stream.onerror = () => {
     show(Date.now() - heard > 3000 ? 'off' : 'wait');
