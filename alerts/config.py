@@ -22,8 +22,12 @@ class EngineConfig(BaseModel):
     """Seconds between readings of the channels and limits from the registry."""
     silence_check_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Seconds between looks for channels that have fallen silent and for messages that are missing."""
-    gap_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
-    """Seconds messages of a gateway may be missing, with later ones there, before that is an alarm."""
+    gather_s: Annotated[float, Field(ge=0, le=0.4)] = 0.1
+    """Least seconds between two pages while the engine keeps up; what arrives meanwhile is judged together."""
+    long_look_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    """Seconds between looks for calibrations due and for goods that run low or out."""
+    seed_rules: bool = True
+    """Whether the shipped rules are written at start where they are missing or have changed; tests bring their own."""
 
 
 class ConsoleConfig(BaseModel):

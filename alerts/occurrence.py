@@ -3,8 +3,9 @@
 Engine and operators move alarms through this class alone. It is pure; `ledger.py` loads and writes it. Nothing here
 takes a transition that is not in the tables: a method whose event is not lawful answers False and changes nothing.
 
-Why an alarm keeps quiet is the sum of two: what people said of its point (`Quiet`, alerts.suppression) and what the
-plant's logic holds it for (`plant_hold`). It shows one of them, and leaves suppression when neither is left.
+Why an alarm keeps quiet is the sum of three: what people said of its point (`Quiet`, alerts.suppression), what its
+judge holds it for (`plant_hold`), and the alarm that explains it (`explained_by`). It shows one of them, and leaves
+suppression when none is left.
 """
 
 from __future__ import annotations
@@ -105,8 +106,10 @@ class Occurrence:
     rule_version: int | None = None
     cause: Cause = Cause.UNKNOWN
     plant_hold: Hold | None = None
+    """Why its judge holds it."""
     hold_reason: str | None = None
     explained_by: Occurrence | int | None = None
+    """What explains it, an alarm or its key; that holds it as well."""
     latches: bool = False
     called_ms: int | None = None
     respond_s: int | None = None
@@ -133,6 +136,8 @@ class Occurrence:
     ) -> None:
         """RAISE, quiet from the first moment when its point is, or when the plant holds it (`plant_hold`)."""
         self._write(at_ms, Event.RAISE, ENGINE, value)
+        if self.explained_by is not None:
+            self._note(now_ms, EXPLAIN, ENGINE)
         self._quiet(tuple(quiets), now_ms, ENGINE, "")
         self._called(now_ms)
 
@@ -148,7 +153,8 @@ class Occurrence:
     def give_back(self, at_ms: int, *, value: float | None = None, note: str = "", actor: str = ENGINE) -> bool:
         """The condition is gone: RETURN, or LATCH where the rule waits for a reset and somebody was called."""
         # What the plant held called nobody and was no alarm to anybody: there is nothing to look at and to reset.
-        latch = self.latches and (self.called_ms is not None or self.plant_hold is None)
+        by_plant = self.plant_hold is not None or self.explained_by is not None
+        latch = self.latches and (self.called_ms is not None or not by_plant)
         if not self._write(at_ms, Event.LATCH if latch else Event.RETURN, actor, value, note):
             return False
         self.returned_ms, self.re_alarm_ms = at_ms, None
@@ -170,10 +176,8 @@ class Occurrence:
         return True
 
     def hold(self, hold: Hold | None, at_ms: int, quiets: Iterable[Quiet], note: str = "") -> None:
-        """The plant's logic holds it (a reason) or no longer does (None); it calls when nothing else keeps it quiet."""
+        """Its judge holds it (a reason) or no longer does (None); it calls when nothing else keeps it quiet."""
         self.plant_hold = hold
-        if hold is not Hold.EXPLAINED:
-            self.explained_by = None
         self._quiet(tuple(quiets), at_ms, ENGINE, note)
 
     def requiet(
@@ -185,9 +189,13 @@ class Occurrence:
     def explain(self, parent: Occurrence | int, at_ms: int, quiets: Iterable[Quiet]) -> None:
         """Another alarm explains this one and speaks for it."""
         self.explained_by = parent
-        self.plant_hold = Hold.EXPLAINED
         self._note(at_ms, EXPLAIN, ENGINE)
         self._quiet(tuple(quiets), at_ms, ENGINE, "")
+
+    def stand_alone(self, at_ms: int, quiets: Iterable[Quiet], note: str = "") -> None:
+        """What explained it is over: it calls by itself when nothing else keeps it quiet."""
+        self.explained_by = None
+        self._quiet(tuple(quiets), at_ms, ENGINE, note)
 
     def suspect(self, cause: Cause, at_ms: int) -> bool:
         """The readings tell a (different) cause; UNKNOWN never takes back what was known."""
@@ -209,7 +217,7 @@ class Occurrence:
         if self.process_state not in _QUIETED:
             return False
         reasons = {each.state for each in quiets}
-        if self.plant_hold is not None:
+        if self.plant_hold is not None or self.explained_by is not None:
             reasons.add(SuppressionState.SUPPRESSED_BY_DESIGN)
         before = self.suppression_state
         for event in bring(before, reasons, expired=expired):
@@ -232,9 +240,12 @@ class Occurrence:
         return True
 
     def _reason(self, state: SuppressionState, quiets: tuple[Quiet, ...]) -> str | None:
-        said = next((each.reason for each in quiets if each.state is state), None)
-        by_design = state is SuppressionState.SUPPRESSED_BY_DESIGN
-        return self.plant_hold.value if by_design and self.plant_hold is not None else said
+        if state is SuppressionState.SUPPRESSED_BY_DESIGN:
+            if self.explained_by is not None:
+                return Hold.EXPLAINED.value
+            if self.plant_hold is not None:
+                return self.plant_hold.value
+        return next((each.reason for each in quiets if each.state is state), None)
 
     def _called(self, at_ms: int) -> None:
         if self.called_ms is None and calls(self.process_state, self.suppression_state):

@@ -1,26 +1,23 @@
-"""The engine's rows: what it loads at start and what it writes in a page's transaction."""
+"""The engine's rows: what it loads at start, looks up and remembers. Alarms themselves are written by `conclude.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import NamedTuple
 
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.rows import class_row, scalar_row
 
-from hanlu.alerts.alarm import Event, ProcessState, process
-from hanlu.alerts.judge.limit import Limit, RuleState
+from hanlu.alerts.explain import GRACE_MS
+from hanlu.alerts.judge.room import pack, unpack
 from hanlu.alerts.kind import Kind
-from hanlu.alerts.watch import Arrival, Change, Channel, Key, Late
-from hanlu.core.clock import from_ms
-from hanlu.core.errors import NotFoundError
+from hanlu.alerts.occurrence import ENGINE, Subject
+from hanlu.alerts.watch import Arrival, Kept, Late, Peak
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
-__all__ = ["Cursor", "Locked", "Store", "journal", "lock_alarm"]
-
-ENGINE = "engine"
-"""The engine's name as a follower of the feed and as an actor in the journal."""
+__all__ = ["Cursor", "Span", "StandingRow", "Store"]
 
 _LOCK_KEY = 0x48414C524D
 _LOOK_BACK_MS = 3_600_000
@@ -37,55 +34,25 @@ class Cursor:
     arrival_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
-    """An alarm's state while its row is locked."""
+class Span(NamedTuple):
+    """When an engine has listened, Unix milliseconds."""
+
+    since_ms: int
+    until_ms: int
+
+
+class StandingRow(NamedTuple):
+    """An alarm that stands.
+
+    Attributes:
+        alarm_id: its key.
+        peak: the worst value so far, where there is one.
+        explained: another alarm speaks for it.
+    """
 
     alarm_id: int
-    channel_id: int
-    process_state: ProcessState
-    version: int
-
-
-def lock_alarm(connection: Connection, alarm_id: int) -> Locked:
-    """Lock an alarm until the transaction ends and return its state.
-
-    Raises:
-        NotFoundError: there is no such alarm.
-    """
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_QUERIES["alarm_lock"], {"alarm_id": alarm_id}).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no alarm {alarm_id}")
-    return Locked(row["alarm_id"], row["channel_id"], ProcessState(row["process_state"]), row["version"])
-
-
-def journal(
-    connection: Connection,
-    before: Locked,
-    event: Event,
-    after: ProcessState,
-    *,
-    at_ms: int,
-    actor: str,
-    value: float | None = None,
-    note: str = "",
-) -> None:
-    """Write one transition into the journal; its version is one above `before`'s."""
-    connection.execute(
-        _QUERIES["journal_write"],
-        {
-            "alarm_id": before.alarm_id,
-            "version": before.version + 1,
-            "at": from_ms(at_ms),
-            "event": event,
-            "from_state": before.process_state,
-            "to_state": after,
-            "actor": actor,
-            "value": value,
-            "note": note,
-        },
-    )
+    peak: Peak | None
+    explained: bool
 
 
 class Store:
@@ -94,7 +61,6 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         """Use `connection`, in autocommit mode and acting as hanlu_alerts."""
         self._connection = connection
-        self._active: dict[Key, int] = {}
 
     def lock(self) -> bool:
         """Try to become the only engine; true when this connection is it."""
@@ -118,71 +84,103 @@ class Store:
             held_ms: int | None = cursor.execute(_QUERIES["engine_horizon"]).fetchone()
         return held_ms
 
-    def channels(self) -> list[Channel]:
-        """Return every channel with its limits."""
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            return [_channel(row) for row in cursor.execute(_QUERIES["engine_channels"])]
+    def replaying(self) -> frozenset[str]:
+        """Return the codes of the gateways that replay."""
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            return frozenset(cursor.execute(_QUERIES["engine_replaying"]))
 
-    def states(self) -> dict[Key, RuleState]:
-        """Return the rules' memory."""
-        rows = self._connection.execute(_QUERIES["engine_states"])
-        return {Key(channel_id, Kind(kind)): RuleState(*rest) for channel_id, kind, *rest in rows}
+    def memory(self) -> dict[int, Kept]:
+        """Return what is remembered, by channel."""
+        rows = self._connection.execute(_QUERIES["engine_memory"])
+        return {channel_id: Kept(unpack(state), unit, step_ms) for channel_id, unit, step_ms, state in rows}
 
     def heard(self) -> dict[int, int]:
-        """Return when each channel with a limit profile was last heard, Unix milliseconds."""
+        """Return when each channel was last heard, Unix milliseconds."""
         return dict(self._connection.execute(_QUERIES["engine_heard"]))
 
-    def gaps(self, longer_than_s: float) -> dict[int, int]:
-        """Return the gateways with gaps older than so many seconds, by their health channel: since when, Unix ms."""
-        return dict(self._connection.execute(_QUERIES["engine_gaps"], {"longer_than_s": longer_than_s}))
+    def waited(self) -> dict[int, int]:
+        """Return since when channels never heard have been waited for, Unix milliseconds."""
+        return dict(self._connection.execute(_QUERIES["engine_waited"]))
 
-    def active(self) -> set[Key]:
-        """Load and return the alarms that stand."""
-        rows = self._connection.execute(_QUERIES["engine_active"])
-        self._active = {Key(channel_id, Kind(kind)): alarm_id for alarm_id, channel_id, kind in rows}
-        return set(self._active)
+    def span(self) -> Span | None:
+        """Return when an engine has listened last; None when none ever did."""
+        with self._connection.cursor(row_factory=class_row(Span)) as cursor:
+            return cursor.execute(_QUERIES["engine_span"]).fetchone()
 
-    def apply(self, changes: Sequence[Change], now_ms: int) -> None:
-        """Raise and return alarms, in order."""
-        for change in changes:
-            if change.event is Event.RAISE:
-                self._raise(change, now_ms)
-            else:
-                self._return(change)
-        raised = [each for each in changes if each.event is Event.RAISE and each.limit_value is not None]
-        # What came too late for the rule to see may be on record already.
-        self._extend([each.key for each in raised], [each.start_ms - _LOOK_BACK_MS for each in raised])
+    def keep_span(self, span: Span) -> None:
+        """Record that an engine listens."""
+        self._connection.execute(_QUERIES["engine_span_keep"], span._asdict())
 
-    def keep(self, states: Mapping[Key, RuleState]) -> None:
-        """Write changed rule states, and the worst values so far of the alarms that stand."""
-        if states:
-            columns: list[list[Any]] = [list(each) for each in zip(*states.values(), strict=True)]
-            names = ("newest_ms", "start_ms", "raised", "clear_ms", "peak", "peak_ms")
-            keys = {"channel_id": [key.channel_id for key in states], "kind": [key.kind.value for key in states]}
-            self._connection.execute(_QUERIES["engine_states_keep"], keys | dict(zip(names, columns, strict=True)))
-        standing = [
-            (self._active[key], state.peak, state.peak_ms)
-            for key, state in states.items()
-            if state.raised and key in self._active
-        ]
-        self._peaks(standing)
+    def gaps(self) -> dict[int, int]:
+        """Return the gateways with messages missing, by their health channel: since when, Unix milliseconds."""
+        return dict(self._connection.execute(_QUERIES["engine_gaps"]))
 
-    def correct(self, late: Iterable[Late]) -> int:
+    def calibrations(self) -> dict[int, date]:
+        """Return when the channels' sensors are due, where that is recorded."""
+        return dict(self._connection.execute(_QUERIES["engine_calibration"]))
+
+    def active(self) -> dict[Subject, StandingRow]:
+        """Return the alarms that stand."""
+        return {
+            Subject(channel_id, Kind(kind), site_id, item): StandingRow(
+                alarm_id, None if peak is None or peak_ms is None else Peak(peak, peak_ms), explained_by is not None
+            )
+            for alarm_id, channel_id, kind, site_id, item, peak, peak_ms, explained_by in self._connection.execute(
+                _QUERIES["engine_active"]
+            )
+        }
+
+    def chores(self, now_ms: int) -> list[tuple[str, int]]:
+        """Return what time alone asks for: ("re_alarm" or "stand_alone", alarm)."""
+        graces = {"power_ms": GRACE_MS[Kind.POWER], "gateway_ms": GRACE_MS[Kind.NO_DATA]}
+        return self._connection.execute(_QUERIES["engine_chores"], {"now_ms": now_ms} | graces).fetchall()
+
+    def remember(self, kept: Mapping[int, Kept]) -> None:
+        """Write what is remembered of some channels."""
+        if kept:
+            parameters = {
+                "channel_id": list(kept),
+                "unit": [each.unit for each in kept.values()],
+                "step_ms": [each.step_ms for each in kept.values()],
+                "state": [pack(each.memory) for each in kept.values()],
+            }
+            self._connection.execute(_QUERIES["engine_memory_keep"], parameters)
+
+    def wait(self, waited: Mapping[int, int]) -> None:
+        """Record since when channels are waited for."""
+        if waited:
+            parameters = {"channel_id": list(waited), "since_ms": list(waited.values())}
+            self._connection.execute(_QUERIES["engine_waited_keep"], parameters)
+
+    def peaks(self, rows: Sequence[tuple[int, Peak]]) -> None:
+        """Write the worst values of alarms, by key."""
+        if rows:
+            parameters = {
+                "alarm_id": [alarm_id for alarm_id, _ in rows],
+                "peak": [peak.value for _, peak in rows],
+                "peak_ms": [peak.at_ms for _, peak in rows],
+            }
+            self._connection.execute(_QUERIES["alarm_peaks"], parameters)
+
+    def look_back(self, raised: Iterable[tuple[Subject, int]]) -> int:
+        """Let new alarms (with their beginning) begin where late readings on record say; return how many did."""
+        return self._extend([(subject, start_ms - _LOOK_BACK_MS) for subject, start_ms in raised])
+
+    def correct(self, late: Sequence[Late]) -> int:
         """Let late readings correct the alarms they belong to; return how many corrections were made.
 
         One before an excursion may show that it began earlier, one within it that its peak was worse.
         """
-        rows = list(late)
-        if not rows:
+        if not late:
             return 0
-        extended = self._extend([each.key for each in rows], [each.observed_ms for each in rows])
+        extended = self._extend([(each.subject, each.observed_ms) for each in late])
         peaks = self._connection.execute(
             _QUERIES["alarm_correct"],
             {
-                "channel_id": [each.key.channel_id for each in rows],
-                "kind": [each.key.kind.value for each in rows],
-                "observed_ms": [each.observed_ms for each in rows],
-                "value": [each.value for each in rows],
+                "channel_id": [each.subject.channel_id for each in late],
+                "kind": [each.subject.kind.value for each in late],
+                "observed_ms": [each.observed_ms for each in late],
+                "value": [each.value for each in late],
             },
         )
         return extended + peaks.rowcount
@@ -196,80 +194,12 @@ class Store:
         """Wake the followers of the journal when the transaction commits."""
         self._connection.execute("NOTIFY hanlu_alarm")
 
-    def _extend(self, keys: Sequence[Key], from_ms: Sequence[int]) -> int:
-        """Let alarms begin where the readings on record say, looking back to `from_ms`; return how many did."""
-        if not keys:
+    def _extend(self, rows: Sequence[tuple[Subject, int]]) -> int:
+        if not rows:
             return 0
-        return self._connection.execute(
-            _QUERIES["alarm_extend"],
-            {
-                "channel_id": [each.channel_id for each in keys],
-                "kind": [each.kind.value for each in keys],
-                "observed_ms": list(from_ms),
-            },
-        ).rowcount
-
-    def _raise(self, change: Change, now_ms: int) -> None:
-        state = process(ProcessState.NORMAL, Event.RAISE)
-        with self._connection.cursor(row_factory=scalar_row) as cursor:
-            alarm_id = cursor.execute(
-                _QUERIES["alarm_raise"],
-                {
-                    "channel_id": change.key.channel_id,
-                    "kind": change.key.kind,
-                    "priority": change.priority,
-                    "process_state": state,
-                    "limit_value": change.limit_value,
-                    "exceeded_at": from_ms(change.start_ms),
-                    "raised_at": from_ms(change.at_ms),
-                    "detected_at": from_ms(now_ms),
-                    "peak": change.peak,
-                    "peak_at": None if change.peak_ms is None else from_ms(change.peak_ms),
-                    "replayed": change.replayed,
-                },
-            ).fetchone()
-        assert alarm_id is not None
-        self._active[change.key] = alarm_id
-        before = Locked(alarm_id, change.key.channel_id, ProcessState.NORMAL, 0)
-        journal(self._connection, before, change.event, state, at_ms=change.at_ms, actor=ENGINE, value=change.value)
-
-    def _return(self, change: Change) -> None:
-        alarm_id = self._active.pop(change.key)
-        before = lock_alarm(self._connection, alarm_id)
-        after = process(before.process_state, Event.RETURN)
-        self._connection.execute(
-            _QUERIES["alarm_return"],
-            {
-                "alarm_id": alarm_id,
-                "process_state": after,
-                "version": before.version + 1,
-                "at": from_ms(change.at_ms),
-            },
-        )
-        self._peaks([(alarm_id, change.peak, change.peak_ms)])
-        journal(
-            self._connection, before, change.event, after,
-            at_ms=change.at_ms, actor=ENGINE, value=change.value, note=change.note,
-        )  # fmt: skip
-
-    def _peaks(self, rows: Sequence[tuple[int, float | None, int | None]]) -> None:
-        known = [each for each in rows if each[1] is not None]
-        if known:
-            alarm_ids, peaks, times = zip(*known, strict=True)
-            parameters = {"alarm_id": list(alarm_ids), "peak": list(peaks), "peak_ms": list(times)}
-            self._connection.execute(_QUERIES["alarm_peaks"], parameters)
-
-
-def _channel(row: Mapping[str, Any]) -> Channel:
-    """Return a channel; one without a limit profile is only recorded and alarms nobody, not even by silence."""
-    if row["limit_profile"] is None:
-        return Channel(row["channel_id"], (), None, row["priority"], row["replaying"])
-    limits = tuple(
-        Limit(
-            kind, row[kind], row["deadband"], row["on_delay_s"] * 1000, row["off_delay_s"] * 1000,
-            row["no_data_s"] * 1000, row["priority"],
-        )
-        for kind in (Kind.HIGH, Kind.LOW)
-        if row[kind] is not None
-    )  # fmt: skip
-    return Channel(row["channel_id"], limits, row["no_data_s"] * 1000, row["priority"], row["replaying"])
+        parameters = {
+            "channel_id": [subject.channel_id for subject, _ in rows],
+            "kind": [subject.kind.value for subject, _ in rows],
+            "observed_ms": [from_ms for _, from_ms in rows],
+        }
+        return self._connection.execute(_QUERIES["alarm_extend"], parameters).rowcount

@@ -1,56 +1,55 @@
-"""What the engine knows and concludes, without any I/O: readings go in, alarms to raise and to return come out.
+"""What the engine knows and concludes, without any I/O: readings go in, changes of alarms come out.
 
-`Watch` holds the channels with their limits, a rule state per channel and limit, and when each channel was last heard.
-The engine feeds it a page of arrivals, writes what `drain` returns in one transaction, and forgets the whole object
-when that fails: it is loaded anew from the database, on the same way as at start.
+`Watch` holds the rooms with their memory, which alarms stand, and when each channel was last heard. The engine feeds it
+a page of arrivals, writes what `drain` returns in one transaction, and forgets the whole object when that fails: it is
+loaded anew from the database, on the same way as at start.
 
 Which readings count for live alarms:
 
 * of a replaying gateway, every one, in event time, as if that time were now; the alarm is marked as replayed;
 * otherwise those of the live lane, and of the backlog only what is no older than a gap the rule would bridge anyway;
-* never one older than the newest judged. Such late readings may still correct the peak of an alarm they fall into.
+* never one older than the newest judged. Such late readings may still correct the record of an alarm they fall into.
+
+A clock that has stepped back would make every reading late for as long as it stepped. So when a channel's live readings
+have been older than its newest for longer than its gap, and ascend among themselves, they are taken to follow the
+newest one, and are judged in the time the channel had before (`Kept.step_ms`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from hanlu.alerts.alarm import Event
-from hanlu.alerts.judge.limit import QUIET, Limit, RuleState, silent_at, step
-from hanlu.alerts.kind import Kind
+from hanlu.alerts.explain import Place, Standing
+from hanlu.alerts.judge.contract import Move, Verdict
+from hanlu.alerts.judge.judges import JUDGES
+from hanlu.alerts.judge.room import Assigned, Memory, Room
+from hanlu.alerts.kind import LIMIT_KINDS, UPWARD, Cause, Hold, Kind
+from hanlu.alerts.occurrence import Subject
+from hanlu.alerts.plan import Channel
+from hanlu.alerts.silence import Listened, Silence
 
-__all__ = ["Arrival", "Change", "Channel", "Key", "Late", "Outcome", "Watch"]
+__all__ = [
+    "JUDGED_ANEW",
+    "LIMIT_WITHDRAWN",
+    "UNIT_CHANGED",
+    "Arrival",
+    "Change",
+    "Kept",
+    "Late",
+    "Outcome",
+    "Peak",
+    "Watch",
+]
 
-LIMIT_WITHDRAWN = "limit_withdrawn"
-"""Note of a return that happened because nobody watches this limit any more."""
-
-
-class Key(NamedTuple):
-    """A rule's identity: one kind of alarm of one channel."""
-
-    channel_id: int
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A channel as the engine sees it.
-
-    Attributes:
-        channel_id: key in the registry.
-        limits: high and low limit in force, none when it is only recorded.
-        no_data_ms: longest silence allowed, milliseconds; None when its silence alarms nobody.
-        priority: of the no-data alarm.
-        replaying: its gateway declared a replay clock at birth.
-    """
-
-    channel_id: int
-    limits: tuple[Limit, ...]
-    no_data_ms: int | None
-    priority: int
-    replaying: bool
+LIMIT_WITHDRAWN: Final = "limit_withdrawn"
+"""Note of a return that happened because no rule watches this any more."""
+UNIT_CHANGED: Final = "unit_changed"
+"""Note of a return that happened because the channel measures in another unit now."""
+JUDGED_ANEW: Final = "judged_anew"
+"""Note of a return that happened because what its judge remembered could not be read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +79,70 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alarm to raise or to return; fields as in alerts.alarm and alerts.journal."""
+    """What happens to the alarm of a subject.
 
-    key: Key
-    event: Event
+    Attributes:
+        subject: which alarm.
+        move: RAISE, RETURN, HOLD or RELEASE.
+        at_ms: when, Unix milliseconds: of observation, or the platform's for what its clock judges.
+        start_ms: when what is going on began.
+        rule: behind it; None for a return without one.
+        value: the reading that decided it.
+        peak: worst value so far, None where there is none.
+        peak_ms: when that was.
+        hold: why nobody is called, with RAISE and HOLD.
+        cause: what probably lies behind it.
+        replayed: judged in a replay's own time.
+        note: why, where the condition itself did not decide.
+        unit: of the values.
+        parent: the channel whose silence explains this one's.
+        names: of goods, in Chinese and English.
+    """
+
+    subject: Subject
+    move: Move
     at_ms: int
-    value: float | None
     start_ms: int
-    peak: float | None
-    peak_ms: int | None
-    limit_value: float | None
-    priority: int
-    replayed: bool
+    rule: Assigned | None = None
+    value: float | None = None
+    peak: float | None = None
+    peak_ms: int | None = None
+    hold: Hold | None = None
+    cause: Cause = Cause.UNKNOWN
+    replayed: bool = False
     note: str = ""
+    unit: str | None = None
+    parent: int | None = None
+    names: tuple[str, str] | None = None
 
 
 class Late(NamedTuple):
-    """A late reading beyond a limit: it corrects the peak of an alarm that covers its time."""
+    """A late reading beyond a limit: it corrects the record of an alarm that covers its time."""
 
-    key: Key
+    subject: Subject
     observed_ms: int
     value: float
+
+
+class Peak(NamedTuple):
+    """The worst value of an alarm that stands."""
+
+    value: float
+    at_ms: int
+
+
+class Kept(NamedTuple):
+    """What is remembered of a channel beside its judges' memory.
+
+    Attributes:
+        memory: of its judges.
+        unit: its values are in.
+        step_ms: how far its clock has stepped back since, milliseconds; added to its instants.
+    """
+
+    memory: Memory
+    unit: str
+    step_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -108,14 +150,32 @@ class Outcome:
     """What a page of readings, or the passing of time, has brought.
 
     Attributes:
-        changes: alarms to raise and return, in order.
-        states: rule states to keep, by rule.
-        late: readings that may correct a peak.
+        changes: of alarms, in order.
+        kept: what to remember, by channel.
+        late: readings that may correct a record.
+        peaks: worst values of standing alarms.
+        waited: channels never heard that are waited for, with since when.
     """
 
     changes: list[Change] = field(default_factory=list)
-    states: dict[Key, RuleState] = field(default_factory=dict)
+    kept: dict[int, Kept] = field(default_factory=dict)
     late: list[Late] = field(default_factory=list)
+    peaks: dict[Subject, Peak] = field(default_factory=dict)
+    waited: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A channel in its room."""
+
+    channel: Channel
+    room: Room
+    listened: bool
+    gap_ms: int
+    matters: bool
+    step_ms: int = 0
+    behind: tuple[int, int] | None = None
+    """Since when (platform time) its live readings are older than the newest, and the newest of those."""
 
 
 class Watch:
@@ -123,93 +183,114 @@ class Watch:
 
     def __init__(
         self,
-        states: Mapping[Key, RuleState],
-        silent: Iterable[int],
-        heard_ms: Mapping[int, int],
-        watched_from_ms: int,
-        holed: Iterable[int] = (),
+        kept: Mapping[int, Kept],
+        standing: Mapping[Subject, Peak | None],
+        silence: Silence,
     ) -> None:
-        """Start from what the database holds.
-
-        Args:
-            states: rule states.
-            silent: channels whose no-data alarm stands.
-            heard_ms: when each channel was last heard, Unix milliseconds.
-            watched_from_ms: the platform's time now.
-            holed: channels whose gap alarm stands.
-        """
-        self._channels: dict[int, Channel] = {}
-        self._states = dict(states)
-        self._silent = set(silent)
-        self._holed = set(holed)
-        self._heard = dict(heard_ms)
-        self._watched_from = watched_from_ms
+        """Start from what the database holds: the channels' memory, the alarms that stand, and who was heard when."""
+        self._kept = dict(kept)
+        self._seats: dict[int, _Seat] = {}
+        self._rooms: dict[str, Room] = {}
+        self._timely: list[tuple[str, Room]] = []
+        self._standing: dict[Subject, Peak | None] = dict(standing)
+        self._peaked: dict[int, list[Subject]] = defaultdict(list)
+        self._at_site: dict[str, set[Subject]] = defaultdict(set)
+        self._silence = silence
         self._outcome = Outcome()
+        for subject in standing:
+            self._note_standing(subject)
 
     def knows(self, arrivals: Iterable[Arrival]) -> bool:
         """Tell whether the registry has told us every channel the arrivals speak of."""
-        known = self._channels.keys()
+        known = self._seats.keys()
         return all(known >= set(arrival.channel_ids) for arrival in arrivals)
 
+    def channels(self) -> Iterable[Channel]:
+        """Return the channels in force."""
+        return (seat.channel for seat in self._seats.values())
+
+    def place(self, channel_id: int | None) -> Place | None:
+        """Return where a channel is; None for one that is not there any more."""
+        seat = self._seats.get(channel_id) if channel_id is not None else None
+        return None if seat is None else seat.channel.place
+
+    def at_site(self, site: str) -> list[Standing]:
+        """Return the alarms that stand at a site, those of the page in hand among them."""
+        found = ((each, self.place(each.channel_id)) for each in self._at_site.get(site, ()))
+        return [Standing(each, place) for each, place in found if place is not None]
+
+    def stands(self, subject: Subject) -> bool:
+        """Tell whether an alarm of this subject stands."""
+        return subject in self._standing
+
     def use(self, channels: Iterable[Channel], now_ms: int) -> None:
-        """Take over the registry's channels and limits; alarms of withdrawn limits return at `now_ms`."""
-        before, self._channels = self._channels, {each.channel_id: each for each in channels}
-        for channel_id in list(self._silent):
-            if not _listens(self._channels.get(channel_id)):
-                self._hear_again(channel_id, now_ms, LIMIT_WITHDRAWN)
-                # Listened to again, its silence counts from here: told twice, one silence would be one alarm twice.
-                self._heard[channel_id] = now_ms
-        for key, state in self._states.items():
-            if state.start_ms is None:
-                continue
-            limit = self._limit(self._channels, key)
-            if limit is None and state.raised:
-                self._outcome.changes.append(_withdrawn(key, state, now_ms))
-            # What was pending under another limit proves nothing about this one.
-            if limit is None or (not state.raised and before and limit != self._limit(before, key)):
-                self._states[key] = self._outcome.states[key] = RuleState(state.newest_ms)
+        """Take over the channels and rules in force; alarms of rules withdrawn return at `now_ms`."""
+        fresh = {each.plan.channel_id: each for each in channels}
+        first = not self._seats
+        for seat_id, seat in self._seats.items():
+            self._kept[seat_id] = Kept(seat.room.memory[seat_id], seat.channel.plan.unit, seat.step_ms)
+        for channel_id, channel in fresh.items():
+            self._adapt(channel_id, channel, now_ms, first)
+        self._return_withdrawn(fresh, now_ms)
+        self._seat(fresh)
+        left, began = self._silence.use(
+            [
+                Listened(
+                    channel_id, each.place.gateway, each.place.health, rule.parameters.after_s * 1000, each.period_ms
+                )
+                for channel_id, each in fresh.items()
+                if not each.replaying and (rule := each.timed.get(Kind.NO_DATA)) is not None
+            ],
+            now_ms,
+        )
+        for channel_id in left:
+            self._give_back(Subject(channel_id, Kind.NO_DATA), now_ms, LIMIT_WITHDRAWN)
+        self._outcome.waited |= began
 
     def take(self, arrival: Arrival) -> None:
         """Judge the readings of one arrival."""
-        channels, recorded = self._channels, arrival.recorded_ms
+        seats, recorded = self._seats, arrival.recorded_ms
         live = arrival.replayed or arrival.lane == "live"
-        for channel_id, at, value in zip(arrival.channel_ids, arrival.observed_ms, arrival.values, strict=True):
-            channel = channels.get(channel_id)
-            if channel is not None and channel.no_data_ms is not None:
-                if live or recorded - at <= channel.no_data_ms:
-                    self._hear(channel, recorded)
-                for limit in channel.limits:
-                    self._judge(Key(channel_id, limit.kind), limit, arrival.replayed, live, recorded, at, value)
+        for channel_id, at_ms, value in zip(arrival.channel_ids, arrival.observed_ms, arrival.values, strict=True):
+            seat = seats.get(channel_id)
+            if seat is None:
+                continue
+            fresh = live or recorded - at_ms <= seat.gap_ms
+            if seat.listened and fresh and self._silence.hear(channel_id, seat.channel.place.gateway, recorded):
+                self._give_back(Subject(channel_id, Kind.NO_DATA), recorded)
+            if seat.matters:
+                self._judge(seat, channel_id, at_ms, value, recorded, fresh, arrival)
 
     def tick(self, now_ms: int) -> None:
-        """Look for channels that have fallen silent by `now_ms`; call it only when the feed is read to its end."""
-        for channel_id, heard in self._heard.items():
-            channel = self._channels.get(channel_id)
-            if channel is None or channel.no_data_ms is None or channel.replaying or channel_id in self._silent:
-                continue
-            due = silent_at(heard, self._watched_from, channel.no_data_ms, now_ms)
-            if due is not None:
-                self._silent.add(channel_id)
-                key = Key(channel_id, Kind.NO_DATA)
-                self._outcome.changes.append(
-                    Change(key, Event.RAISE, due, None, heard, None, None, None, channel.priority, False)
+        """Look for silent channels, and for what time alone decides; call it when the feed is read to its end."""
+        for due in self._silence.due(now_ms):
+            rule = self._seats[due.channel_id].channel.timed[Kind.NO_DATA]
+            self._raise(
+                Change(
+                    Subject(due.channel_id, Kind.NO_DATA), Move.RAISE, due.at_ms, due.heard_ms, rule, parent=due.parent
                 )
+            )
+        for gateway, room in self._timely:
+            due_ms = room.due_ms
+            # Of a gateway that is not heard nobody knows whether it is still so.
+            if due_ms is not None and due_ms <= (known_ms := min(now_ms, self._silence.gateway_heard(gateway))):
+                for channel_id, rule, verdict in room.overdue(known_ms):
+                    self._conclude(self._seats[channel_id], rule, verdict, False)
+                    self._remember(channel_id)
 
-    def look_at_gaps(self, since_ms: Mapping[int, int], now_ms: int) -> None:
-        """Raise an alarm for every gateway that has had a gap for too long, and let those return that have none.
+    def compare(self, kind: Kind, found: Mapping[Subject, Change], now_ms: int) -> None:
+        """Raise what the clock's look has `found` of one kind and does not stand yet; let return what it did not find.
 
         Args:
-            since_ms: gateways with such gaps, by their health channel: since when, Unix milliseconds.
-            now_ms: the platform's time.
+            kind: gap, calibration, stock, reserve or expiry.
+            found: all there is of it now, as raises.
+            now_ms: the platform's time, Unix milliseconds.
         """
-        for channel_id in since_ms.keys() - self._holed:
-            since = since_ms[channel_id]
-            change = Change(Key(channel_id, Kind.GAP), Event.RAISE, now_ms, None, since, None, None, None, 2, False)
-            self._outcome.changes.append(change)
-        for channel_id in self._holed - since_ms.keys():
-            key = Key(channel_id, Kind.GAP)
-            self._outcome.changes.append(Change(key, Event.RETURN, now_ms, None, now_ms, None, None, None, 2, False))
-        self._holed = set(since_ms)
+        for subject, change in found.items():
+            if subject not in self._standing:
+                self._raise(change)
+        for subject in [each for each in self._standing if each.kind is kind and each not in found]:
+            self._give_back(subject, now_ms)
 
     def drain(self) -> Outcome:
         """Return what has come together since the last call."""
@@ -217,55 +298,197 @@ class Watch:
         return outcome
 
     def _judge(
-        self, key: Key, limit: Limit, replayed: bool, live: bool, recorded_ms: int, at_ms: int, value: float
+        self, seat: _Seat, channel_id: int, at_ms: int, value: float, recorded_ms: int, fresh: bool, arrival: Arrival
     ) -> None:
-        state = self._states.get(key, QUIET)
-        stale = not live and recorded_ms - at_ms > limit.gap_ms
-        if stale or (state.newest_ms is not None and at_ms <= state.newest_ms):
-            if value > limit.value if key.kind is Kind.HIGH else value < limit.value:
-                self._outcome.late.append(Late(key, at_ms, value))
+        memory = seat.room.memory[channel_id]
+        newest_ms = memory.newest_ms
+        at_ms += seat.step_ms
+        if newest_ms is not None and at_ms <= newest_ms:
+            if (
+                arrival.lane != "live"
+                or arrival.replayed
+                or not self._stepped_back(seat, newest_ms, at_ms, recorded_ms)
+            ):
+                self._late(seat, channel_id, at_ms - seat.step_ms, value)
+                return
+            at_ms = newest_ms + 1
+        elif not fresh:
+            self._late(seat, channel_id, at_ms - seat.step_ms, value)
             return
-        after, transition = step(state, limit, at_ms, value)
-        self._states[key] = self._outcome.states[key] = after
-        if transition is not None:
-            self._outcome.changes.append(
-                Change(
-                    key,
-                    transition.event,
-                    transition.at_ms,
-                    transition.value,
-                    transition.start_ms,
-                    transition.peak,
-                    transition.peak_ms,
-                    limit.value,
-                    limit.priority,
-                    replayed,
+        elif seat.behind is not None:
+            seat.behind = None
+        if seat.step_ms and not arrival.replayed and at_ms - seat.step_ms > (newest_ms or 0):
+            at_ms, seat.step_ms = at_ms - seat.step_ms, 0  # set right again
+        taken = seat.room.take(channel_id, at_ms, value)
+        self._outcome.kept[channel_id] = Kept(memory, seat.channel.plan.unit, seat.step_ms)
+        for rule, verdict in taken.verdicts:
+            self._conclude(seat, rule, verdict, arrival.replayed)
+        for other_id, rule, verdict in taken.elsewhere:
+            self._conclude(self._seats[other_id], rule, verdict, arrival.replayed)
+            self._remember(other_id)
+        if channel_id in self._peaked:
+            self._note_peaks(channel_id, at_ms, value)
+
+    def _stepped_back(self, seat: _Seat, newest_ms: int, at_ms: int, recorded_ms: int) -> bool:
+        """Tell whether a live reading older than the newest shows that the channel's clock has stepped back."""
+        if seat.behind is None:
+            seat.behind = (recorded_ms, at_ms)
+            return False
+        since_ms, last_ms = seat.behind
+        if at_ms <= last_ms:
+            return False
+        seat.behind = (since_ms, at_ms)
+        if recorded_ms - since_ms <= seat.gap_ms:
+            return False
+        seat.behind = None
+        seat.step_ms += newest_ms + 1 - at_ms
+        return True
+
+    def _late(self, seat: _Seat, channel_id: int, at_ms: int, value: float) -> None:
+        for rule in seat.channel.plan.rules:
+            judge = JUDGES[rule.kind]
+            if judge.late is not None and judge.late(rule.parameters, value):
+                self._outcome.late.append(Late(Subject(channel_id, rule.kind), at_ms, value))
+
+    def _conclude(self, seat: _Seat, rule: Assigned, verdict: Verdict, replayed: bool) -> None:
+        """Turn a verdict into a change of the alarm, as far as it fits what stands."""
+        subject = Subject(seat.channel.plan.channel_id, verdict.kind)
+        change = Change(
+            subject, verdict.move, verdict.at_ms, verdict.start_ms, rule, verdict.value, verdict.peak, verdict.peak_ms,
+            verdict.hold, verdict.cause, replayed, unit=seat.channel.plan.unit,
+        )  # fmt: skip
+        if verdict.move is Move.RETURN:
+            if subject in self._standing:
+                self._forget(subject)
+                self._outcome.changes.append(change)
+        elif verdict.move is Move.RAISE and subject not in self._standing:
+            self._raise(change)
+        elif subject in self._standing:
+            self._outcome.changes.append(change)
+
+    def _raise(self, change: Change) -> None:
+        peak = None if change.peak is None or change.peak_ms is None else Peak(change.peak, change.peak_ms)
+        self._standing[change.subject] = peak
+        self._note_standing(change.subject)
+        self._outcome.changes.append(change)
+
+    def _give_back(self, subject: Subject, at_ms: int, note: str = "") -> None:
+        if subject in self._standing:
+            self._forget(subject)
+            self._outcome.changes.append(Change(subject, Move.RETURN, at_ms, at_ms, note=note))
+
+    def _note_standing(self, subject: Subject) -> None:
+        if subject.channel_id is None:
+            return
+        if subject.kind in LIMIT_KINDS:
+            self._peaked[subject.channel_id].append(subject)
+        place = self.place(subject.channel_id)
+        if place is not None:
+            self._at_site[place.site].add(subject)
+
+    def _forget(self, subject: Subject) -> None:
+        del self._standing[subject]
+        self._outcome.peaks.pop(subject, None)
+        if subject.channel_id is None:
+            return
+        if subject.kind in LIMIT_KINDS:
+            self._peaked[subject.channel_id].remove(subject)
+            if not self._peaked[subject.channel_id]:
+                del self._peaked[subject.channel_id]
+        place = self.place(subject.channel_id)
+        if place is not None:
+            self._at_site[place.site].discard(subject)
+
+    def _note_peaks(self, channel_id: int, at_ms: int, value: float) -> None:
+        for subject in self._peaked[channel_id]:
+            known = self._standing[subject]
+            worse = known is None or (value > known.value if subject.kind in UPWARD else value < known.value)
+            if worse:
+                self._standing[subject] = self._outcome.peaks[subject] = Peak(value, at_ms)
+
+    def _remember(self, channel_id: int) -> None:
+        seat = self._seats[channel_id]
+        self._outcome.kept[channel_id] = Kept(seat.room.memory[channel_id], seat.channel.plan.unit, seat.step_ms)
+
+    def _adapt(self, channel_id: int, channel: Channel, now_ms: int, first: bool) -> None:
+        """Let what is remembered of a channel fit the rules in force."""
+        kept = self._kept.get(channel_id)
+        seat = self._seats.get(channel_id)
+        if seat is not None and seat.channel.plan == channel.plan:
+            return
+        memory = Memory() if kept is None else kept.memory
+        touched = False
+        if kept is not None and kept.unit != channel.plan.unit:
+            # What was measured in another unit tells nothing about this one.
+            memory, touched = Memory(), True
+            self._kept[channel_id] = Kept(memory, channel.plan.unit)
+            self._end_judged(channel_id, now_ms, UNIT_CHANGED)
+        before = {} if seat is None else {each.kind: each for each in seat.channel.plan.rules}
+        after = {each.kind: each for each in channel.plan.rules}
+        for kind in list(memory.states):
+            stands = Subject(channel_id, kind) in self._standing
+            # What was pending under another rule proves nothing about this one.
+            changed = not first and not stands and before.get(kind) != after.get(kind)
+            if kind not in after or changed:
+                del memory.states[kind]
+                touched = True
+        if first:
+            for kind in after.keys() - memory.states.keys():
+                self._give_back(Subject(channel_id, kind), now_ms, JUDGED_ANEW)
+        if touched:
+            self._outcome.kept[channel_id] = Kept(memory, channel.plan.unit, 0 if kept is None else kept.step_ms)
+
+    def _end_judged(self, channel_id: int, now_ms: int, note: str) -> None:
+        for kind in JUDGES:
+            self._give_back(Subject(channel_id, kind), now_ms, note)
+
+    def _return_withdrawn(self, fresh: Mapping[int, Channel], now_ms: int) -> None:
+        for subject in list(self._standing):
+            if subject.channel_id is None or subject.kind is Kind.NO_DATA:
+                continue
+            channel = fresh.get(subject.channel_id)
+            if channel is None or channel.rule(subject.kind) is None:
+                self._give_back(subject, now_ms, LIMIT_WITHDRAWN)
+
+    def _seat(self, fresh: Mapping[int, Channel]) -> None:
+        """Put the channels into their rooms; a room whose channels are what they were stays as it is."""
+        by_room: dict[str, list[Channel]] = defaultdict(list)
+        for channel in fresh.values():
+            by_room[channel.room].append(channel)
+        before, self._rooms = self._rooms, {}
+        old, self._seats = self._seats, {}
+        self._timely = []
+        for name, channels in by_room.items():
+            plans = [each.plan for each in channels]
+            room = before.get(name)
+            if room is None or list(room.channels.values()) != plans:
+                room = Room(
+                    plans,
+                    {
+                        each.channel_id: self._kept[each.channel_id].memory
+                        for each in plans
+                        if each.channel_id in self._kept
+                    },
                 )
-            )
-
-    def _hear(self, channel: Channel, recorded_ms: int) -> None:
-        if channel.replaying:
-            return
-        channel_id = channel.channel_id
-        self._heard[channel_id] = max(recorded_ms, self._heard.get(channel_id, recorded_ms))
-        if channel_id in self._silent:
-            self._hear_again(channel_id, recorded_ms, "")
-
-    def _hear_again(self, channel_id: int, at_ms: int, note: str) -> None:
-        self._silent.discard(channel_id)
-        key = Key(channel_id, Kind.NO_DATA)
-        self._outcome.changes.append(Change(key, Event.RETURN, at_ms, None, at_ms, None, None, None, 3, False, note))
-
-    @staticmethod
-    def _limit(channels: Mapping[int, Channel], key: Key) -> Limit | None:
-        channel = channels.get(key.channel_id)
-        return next((each for each in channel.limits if each.kind is key.kind), None) if channel else None
-
-
-def _listens(channel: Channel | None) -> bool:
-    return channel is not None and channel.no_data_ms is not None and not channel.replaying
-
-
-def _withdrawn(key: Key, state: RuleState, now_ms: int) -> Change:
-    start = state.start_ms if state.start_ms is not None else now_ms
-    return Change(key, Event.RETURN, now_ms, None, start, state.peak, state.peak_ms, None, 3, False, LIMIT_WITHDRAWN)
+            self._rooms[name] = room
+            if any(JUDGES[rule.kind].due is not None for each in plans for rule in each.rules):
+                self._timely += [] if channels[0].replaying else [(channels[0].place.gateway, room)]
+            # A channel nothing is concluded from still tells its room's judges something, when they ask.
+            matters = any(each.matters for each in channels)
+            for channel in channels:
+                channel_id = channel.plan.channel_id
+                previous, kept = old.get(channel_id), self._kept.get(channel_id)
+                self._seats[channel_id] = _Seat(
+                    channel,
+                    room,
+                    Kind.NO_DATA in channel.timed and not channel.replaying,
+                    channel.plan.gap_ms,
+                    matters,
+                    0 if kept is None else kept.step_ms,
+                    None if previous is None else previous.behind,
+                )
+        self._at_site.clear()
+        for subject in self._standing:
+            place = self.place(subject.channel_id)
+            if place is not None:
+                self._at_site[place.site].add(subject)

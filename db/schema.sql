@@ -18,6 +18,20 @@ CREATE SCHEMA trace;
 
 COMMENT ON SCHEMA trace IS 'What happened to things, and its proof; written only by hanlu_trace.';
 
+CREATE FUNCTION alerts.stock_levels() RETURNS TABLE(site_id bigint, item text, item_zh text, item_en text, quantity double precision, unit text, minimum double precision, reserve double precision, expires_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    IF to_regclass('stock.level_v') IS NOT NULL THEN
+        RETURN QUERY EXECUTE
+            'SELECT site_id::bigint, item::text, item_zh::text, item_en::text, quantity::double precision, unit::text,'
+            ' minimum::double precision, reserve::double precision, expires_at::timestamptz FROM stock.level_v';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION alerts.stock_levels() IS 'Levels by site and item as stock.level_v states them; none while there is no such view.';
+
 CREATE FUNCTION telemetry.china_day(moment timestamp with time zone) RETURNS date
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -1054,11 +1068,17 @@ ALTER TABLE alerts.journal ALTER COLUMN journal_id ADD GENERATED ALWAYS AS IDENT
 
 CREATE TABLE alerts.memory (
     channel_id integer NOT NULL,
-    state jsonb NOT NULL
+    state jsonb NOT NULL,
+    unit text NOT NULL,
+    step_ms bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
 COMMENT ON TABLE alerts.memory IS 'What the judges remember of a channel (hanlu.alerts.judge.room.Memory), so that a kill loses nothing; changes with its readings, in the transaction of what they caused.';
+
+COMMENT ON COLUMN alerts.memory.unit IS 'SenML unit its values are in: what was measured in another one tells nothing.';
+
+COMMENT ON COLUMN alerts.memory.step_ms IS 'How far the channel''s clock has stepped back, milliseconds; added to its instants when they are judged.';
 
 CREATE TABLE alerts.mute (
     mute_id bigint NOT NULL,
@@ -1280,28 +1300,6 @@ COMMENT ON TABLE alerts.rule IS 'Alarm rules, append only: the highest version o
 COMMENT ON COLUMN alerts.rule.document IS 'A hanlu.alerts.rules.model.Rule as JSON.';
 
 COMMENT ON COLUMN alerts.rule.author IS 'Login of a person, or hanlu for what is shipped.';
-
-CREATE TABLE alerts.rule_state (
-    channel_id integer NOT NULL,
-    kind text NOT NULL,
-    newest_ms bigint NOT NULL,
-    start_ms bigint,
-    raised boolean DEFAULT false NOT NULL,
-    clear_ms bigint,
-    peak double precision,
-    peak_ms bigint,
-    CONSTRAINT rule_state_check CHECK (((start_ms IS NOT NULL) OR (NOT raised))),
-    CONSTRAINT rule_state_kind_check CHECK ((kind = ANY (ARRAY['high'::text, 'low'::text])))
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE alerts.rule_state IS 'The engine''s memory per channel and limit, so that a kill loses nothing; every reading updates it, hence the free space.';
-
-COMMENT ON COLUMN alerts.rule_state.newest_ms IS 'Newest observation judged, Unix milliseconds UTC, as are the others.';
-
-COMMENT ON COLUMN alerts.rule_state.start_ms IS 'First observation of the excursion in hand; null when there is none.';
-
-COMMENT ON COLUMN alerts.rule_state.clear_ms IS 'First observation back within the deadband.';
 
 CREATE TABLE alerts.staffing (
     staffing_id bigint NOT NULL,
@@ -2866,9 +2864,6 @@ ALTER TABLE ONLY alerts.rota
 ALTER TABLE ONLY alerts.rule
     ADD CONSTRAINT rule_pkey PRIMARY KEY (code, version);
 
-ALTER TABLE ONLY alerts.rule_state
-    ADD CONSTRAINT rule_state_pkey PRIMARY KEY (channel_id, kind);
-
 ALTER TABLE ONLY alerts.staffing
     ADD CONSTRAINT staffing_pkey PRIMARY KEY (staffing_id);
 
@@ -3630,8 +3625,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.receiver_secret TO hanlu_alert
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rota TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE alerts.rule TO hanlu_alerts;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE alerts.rule_state TO hanlu_alerts;
 
 GRANT SELECT,INSERT ON TABLE alerts.staffing TO hanlu_alerts;
 

@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 
+from hanlu.alerts.rules.model import Rule
 from hanlu.core.clock import from_ms
 from hanlu.db.migrate import migrate
 
@@ -50,6 +53,31 @@ INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVE
     (4, 2, 'relative_humidity', '%RH', 60), (5, 2, 'door_open', '', 60), (6, 3, 'air_temperature', 'Cel', 60),
     (7, 4, 'air_temperature', 'Cel', 60);
 """
+_WHY = {f"{part}_{lang}": "test" for part in ("cause", "consequence", "response") for lang in ("zh", "en")} | {
+    "time_to_respond_min": 30
+}
+
+
+def rule(code: str, kind: str, *, parameters: dict[str, Any] | None = None, **more: Any) -> Rule:
+    """Return a rule for tests; `more` are fields of the model, e.g. applies."""
+    fields = {"code": code, "kind": kind, "title_zh": code, "title_en": code, "parameters": parameters or {}}
+    return Rule.model_validate(fields | {"rationalization": _WHY} | more)
+
+
+PLAIN = {"hold_defrost": False, "hold_door_s": 0}
+"""A limit and nothing else: what the tests of the engine itself judge by."""
+
+
+def plain_rules() -> list[Rule]:
+    """Return the rules of the county: the profiles' limits, silence of its chill room, and gaps, without further art."""
+    return [
+        rule("high", "high", applies={"profiled": True}, parameters=PLAIN),
+        rule("low", "low", applies={"profiled": True}, parameters=PLAIN),
+        rule("silent", "no_data", applies={"site": "yanling-store", "profile": "chilled"}),
+        rule("gaps", "gap", applies={"device_kind": "gateway"}, priority=2),
+    ]
+
+
 FROZEN, DEFROST, CHILL, HUMIDITY, DOOR, TRUCK, FOREIGN = range(1, 8)
 """Channels of the county by what they measure; FOREIGN belongs to the neighbouring county."""
 
@@ -94,6 +122,24 @@ class County:
                 " DO UPDATE SET online = excluded.online, replay = excluded.replay, since = now()",
                 (gateway_id, online, replay),
             )
+
+    def rules(self, *rules: Rule, author: str = "test") -> None:
+        """Put rules in force, each as a new version of its code, as a person would."""
+        with psycopg.connect(self.url) as connection:
+            for each in rules:
+                connection.execute(
+                    "INSERT INTO alerts.rule (code, version, document, author)"
+                    " SELECT %s, coalesce(max(version), 0) + 1, %s, %s FROM alerts.rule WHERE code = %s",
+                    (each.code, Jsonb(each.model_dump(mode="json")), author, each.code),
+                )
+            connection.execute("NOTIFY hanlu_rule")
+
+    def forget(self) -> None:
+        """Forget alarms, journal, memory and cursors: the engine begins before the first arrival."""
+        self.query(
+            "TRUNCATE alerts.journal, alerts.alarm, alerts.memory, alerts.cursor, alerts.watched, alerts.watch_span,"
+            " alerts.suppression, alerts.suppression_journal CASCADE"
+        )
 
     def query(self, text: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run a statement as superuser and return its rows."""
@@ -146,7 +192,9 @@ def new_county(server_url: str) -> Iterator[County]:
             migrate(url)
             with psycopg.connect(url) as connection:
                 connection.execute(_REGISTRY)
-            yield County(url)
+            county = County(url)
+            county.rules(*plain_rules())
+            yield county
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

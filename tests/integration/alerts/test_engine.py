@@ -21,7 +21,7 @@ pytestmark = pytest.mark.postgres
 
 MINUTE = 60_000
 START = 1_750_000_000_000
-CONFIG = EngineConfig(page_arrivals=50)
+CONFIG = EngineConfig(seed_rules=False, page_arrivals=50)
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def test_engine_started_anew_after_every_page_comes_to_the_same_journal(county: 
     county.arrive_all(messages)
     for _ in range(10):
         with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
-            Engine(EngineConfig(page_arrivals=7), connection, ManualClock()).turn()
+            Engine(EngineConfig(seed_rules=False, page_arrivals=7), connection, ManualClock()).turn()
     in_pieces = county.journal()
-    county.query("TRUNCATE alerts.journal, alerts.alarm, alerts.rule_state, alerts.cursor")
+    county.forget()
     judge_all(county)
     assert county.journal() == in_pieces
     assert len(in_pieces) == 2
@@ -83,13 +83,15 @@ def test_transactions_are_followed_by_number_and_not_by_their_digits(county: Cou
         county.arrive([(FROZEN, START + minute * MINUTE, value)])
     county.query("UPDATE telemetry.arrival SET txid = (CASE arrival_id WHEN 1 THEN '99' ELSE '100' END)::xid8")
     for page in (1, 2):
-        county.query("TRUNCATE alerts.journal, alerts.alarm, alerts.rule_state, alerts.cursor")
+        county.forget()
         with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
-            running = Engine(EngineConfig(page_arrivals=page), connection, ManualClock())
+            running = Engine(EngineConfig(seed_rules=False, page_arrivals=page), connection, ManualClock())
             while running.turn():
                 pass
         assert events(county)[0] == ("raise", "NORMAL", "UNACKNOWLEDGED")
-        assert county.query("SELECT newest_ms FROM alerts.rule_state") == [(START + 2 * MINUTE,)]
+        assert county.query(
+            "SELECT (state ->> 'newest_ms')::bigint FROM alerts.memory WHERE channel_id = %s", FROZEN
+        ) == [(START + 2 * MINUTE,)]
 
 
 def test_transaction_that_fails_leaves_nothing_of_its_page(county: County) -> None:
@@ -345,7 +347,7 @@ def test_second_engine_waits_until_the_first_is_gone(county: County) -> None:
 def test_notification_brings_the_alarm_within_a_second(county: County) -> None:
     county.query("UPDATE registry.limit_profile SET on_delay_s = 0")
     stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=run, args=(EngineConfig(poll_s=3), county.url, stop, ready.set))
+    thread = threading.Thread(target=run, args=(EngineConfig(seed_rules=False, poll_s=3), county.url, stop, ready.set))
     thread.start()
     try:
         assert ready.wait(10)

@@ -24,7 +24,8 @@ _PROGRAM = """
 import sys, threading
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import run
-run(EngineConfig(page_arrivals=int(sys.argv[2])), sys.argv[1], threading.Event(), lambda: print("ready", flush=True))
+config = EngineConfig(seed_rules=False, page_arrivals=int(sys.argv[2]))
+run(config, sys.argv[1], threading.Event(), lambda: print("ready", flush=True))
 """
 KILLS = 8
 
@@ -82,9 +83,9 @@ def test_engine_killed_again_and_again_neither_misses_nor_repeats_a_transition(c
     assert seen == sorted(seen)
     assert seen[-1] < total
 
-    county.query("TRUNCATE alerts.journal, alerts.alarm, alerts.rule_state, alerts.cursor")
+    county.forget()
     with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
-        engine = Engine(EngineConfig(page_arrivals=400), connection, SystemClock())
+        engine = Engine(EngineConfig(seed_rules=False, page_arrivals=400), connection, SystemClock())
         while engine.turn():
             pass
     assert county.journal() == killed
@@ -99,7 +100,7 @@ def test_catching_up_judges_twenty_thousand_readings_a_second(county: County) ->
     ]
     county.arrive_all([cells[index : index + 200] for index in range(0, len(cells), 200)])
     with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
-        engine = Engine(EngineConfig(), connection, SystemClock())
+        engine = Engine(EngineConfig(seed_rules=False), connection, SystemClock())
         began = time.process_time()
         while engine.turn():
             pass
