@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 from hanlu.alerts.judge.contract import Phase, Switch
 
-__all__ = ["START", "Cycle", "CycleState", "track"]
+__all__ = ["START", "Cycle", "CycleState", "expected_back", "track"]
 
 _MINUTE: Final = 60_000
 _HOUR: Final = 60 * _MINUTE
@@ -193,6 +193,11 @@ def track(state: CycleState, at_ms: int, value: float, defrost: Switch | None, g
     if state.began_ms is not None:
         state = _followed(state, at_ms)
     return state, _phase(state, at_ms)
+
+
+def expected_back(state: CycleState) -> int | None:
+    """Return when the defrost in hand with its recovery should be over, Unix milliseconds; None between defrosts."""
+    return None if state.newest_ms is None else _phase(state, state.newest_ms).expected_end_ms
 
 
 def _anew(state: CycleState, at_ms: int, value: float) -> CycleState:
