@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from hanlu.alerts.judge import compressor as machine
 from hanlu.alerts.judge import drift, stuck
 from hanlu.alerts.judge.contract import Signals, Switch
 from hanlu.alerts.kind import Cause, Kind
@@ -38,6 +39,8 @@ _DOOR_LONG: Final = 5 * _MINUTE
 _AFTER_DOOR: Final = 90 * _MINUTE
 """So long after such an opening the room is still warm from it."""
 _AFTER_LOADING: Final = 6 * _HOUR
+_FALLING: Final = -0.2
+"""Kelvin an hour: on its way down."""
 _AFTER_POWER: Final = 3 * _HOUR
 _IDLE: Final = 15 * _MINUTE
 """A compressor that should start rests 3 to 10 min."""
@@ -66,6 +69,7 @@ class Facts(NamedTuple):
         mark: `smooth` then.
         door_ms: when a door was last seen open.
         door_long_ms: when one was last seen open for longer than a passage.
+        door_from_ms: since when it was open then.
         defrosting: the last reading lay in a defrost.
         defrost_end_ms: when the last one ended.
         recovering_ms: since when the room has been recovering, None when it is not.
@@ -77,7 +81,9 @@ class Facts(NamedTuple):
         duty_usual: usually.
         lift: air above evaporating temperature while the compressor runs, kelvin, lately.
         lift_usual: usually.
-        lift_ms: how much time that has seen.
+        coil: evaporating temperature lately.
+        coil_usual: usually.
+        lift_ms: how much time these four have seen.
     """
 
     newest_ms: int | None = None
@@ -87,6 +93,7 @@ class Facts(NamedTuple):
     mark: float | None = None
     door_ms: int | None = None
     door_long_ms: int | None = None
+    door_from_ms: int | None = None
     defrosting: bool = False
     defrost_end_ms: int | None = None
     recovering_ms: int | None = None
@@ -98,6 +105,8 @@ class Facts(NamedTuple):
     duty_usual: float | None = None
     lift: float | None = None
     lift_usual: float | None = None
+    coil: float | None = None
+    coil_usual: float | None = None
     lift_ms: int = 0
 
 
@@ -131,11 +140,11 @@ def observe(facts: Facts, at_ms: int, value: float, signals: Signals) -> Facts:
         slope, mark_ms, mark = None, at_ms, smooth
     elif at_ms - mark_ms >= _MARK:
         slope, mark_ms, mark = (smooth - mark) * _HOUR / (at_ms - mark_ms), at_ms, smooth
-    door_ms, door_long_ms = facts.door_ms, facts.door_long_ms
+    door_ms, door_long_ms, door_from_ms = facts.door_ms, facts.door_long_ms, facts.door_from_ms
     if signals.door is not None and signals.door.on:
         door_ms = at_ms
         if at_ms - signals.door.since_ms >= _DOOR_LONG:
-            door_long_ms = at_ms
+            door_long_ms, door_from_ms = at_ms, signals.door.since_ms
     end_ms = at_ms if facts.defrosting and not defrosting else facts.defrost_end_ms
     recovering, recovery, usual, recoveries = _recovery(facts, at_ms, value, signals, defrosting, gap)
     after = Facts(
@@ -146,6 +155,7 @@ def observe(facts: Facts, at_ms: int, value: float, signals: Signals) -> Facts:
         mark,
         door_ms,
         door_long_ms,
+        door_from_ms,
         defrosting,
         end_ms,
         recovering,
@@ -157,6 +167,8 @@ def observe(facts: Facts, at_ms: int, value: float, signals: Signals) -> Facts:
         facts.duty_usual,
         facts.lift,
         facts.lift_usual,
+        facts.coil,
+        facts.coil_usual,
         facts.lift_ms,
     )
     quiet = not defrosting and phase.name != "recovery" and door_ms != at_ms
@@ -196,14 +208,26 @@ def _quiet(facts: Facts, at_ms: int, value: float, elapsed: int, signals: Signal
         duty = mean(duty, running, elapsed, min(quiet_ms, _LATELY))
         duty_usual = mean(duty_usual, running, elapsed, min(quiet_ms, _USUAL))
     lift, lift_usual, lift_ms = facts.lift, facts.lift_usual, facts.lift_ms
+    coil, coil_usual = facts.coil, facts.coil_usual
     cooling = compressor is None or (compressor.on and at_ms - compressor.since_ms >= _SETTLED)
     if cooling and signals.evaporator is not None and 0.0 < value - signals.evaporator < 60.0:
         lift_ms += elapsed
         now = value - signals.evaporator
+        # What is unusual becomes usual in months only: else ice that grows for a week would be.
+        slow = 4 if lift_ms >= _LEARNED and _coil_fell(facts, _LIFT_K / 2) else 1
         lift = mean(lift, now, elapsed, min(lift_ms, _LATELY))
-        lift_usual = mean(lift_usual, now, elapsed, min(lift_ms, _USUAL))
+        lift_usual = mean(lift_usual, now, elapsed, slow * min(lift_ms, _USUAL))
+        coil = mean(coil, signals.evaporator, elapsed, min(lift_ms, _LATELY))
+        coil_usual = mean(coil_usual, signals.evaporator, elapsed, slow * min(lift_ms, _USUAL))
     return facts._replace(
-        quiet_ms=quiet_ms, duty=duty, duty_usual=duty_usual, lift=lift, lift_usual=lift_usual, lift_ms=lift_ms
+        quiet_ms=quiet_ms,
+        duty=duty,
+        duty_usual=duty_usual,
+        lift=lift,
+        lift_usual=lift_usual,
+        coil=coil,
+        coil_usual=coil_usual,
+        lift_ms=lift_ms,
     )
 
 
@@ -221,23 +245,39 @@ def diagnose(kind: Kind, at_ms: int, signals: Signals, facts: Facts, states: Map
         return Cause.POWER_LOSS
     if kind is not Kind.STUCK and stuck.suspected(states.get(Kind.STUCK)):
         return Cause.SENSOR_STUCK
-    if kind is not Kind.DRIFT and drift.suspected(states.get(Kind.DRIFT)):
+    drifts = None if kind is Kind.DRIFT else states.get(Kind.DRIFT)
+    if drift.raised(drifts):
         return Cause.SENSOR_DRIFT
+    told = _told_by_contacts(at_ms, signals, facts, machine.fault(states.get(Kind.COMPRESSOR)))
+    if told is not Cause.UNKNOWN:
+        return told
+    if drift.suspected(drifts):
+        return Cause.SENSOR_DRIFT
+    return _told_by_habit(kind, at_ms, signals, facts)
+
+
+def _told_by_contacts(at_ms: int, signals: Signals, facts: Facts, fault: str) -> Cause:
+    """Return what door, compressor and defrost say, and what is known of the machine by an alarm that stands."""
     door = signals.door
     if door is not None and door.on and at_ms - door.since_ms >= _DOOR_LONG:
         return Cause.DOOR_OPEN
-    if _idle_though_warm(at_ms, signals, facts):
+    if fault == "idle" or _idle_though_warm(at_ms, signals, facts):
         return Cause.COMPRESSOR_FAILURE
-    if facts.door_long_ms is not None and at_ms - facts.door_long_ms <= _AFTER_DOOR:
+    if fault == "coil":
+        return Cause.ICE
+    if _warm_from_door(at_ms, facts):
         return Cause.DOOR_OPEN
-    if _defrost_too_long(at_ms, signals):
-        return Cause.DEFROST_FAULT
+    return Cause.DEFROST_FAULT if _defrost_too_long(at_ms, signals) else Cause.UNKNOWN
+
+
+def _told_by_habit(kind: Kind, at_ms: int, signals: Signals, facts: Facts) -> Cause:
+    """Return what has changed about the room."""
     if _iced(at_ms, signals, facts, kind):
         return Cause.ICE
     if _runs_for_nothing(facts, signals):
         return Cause.COMPRESSOR_FAILURE
     loaded = facts.door_ms is not None and at_ms - facts.door_ms <= _AFTER_LOADING
-    if loaded and facts.slope is not None and facts.slope <= -0.2:
+    if loaded and facts.slope is not None and facts.slope <= _FALLING:
         return Cause.WARM_GOODS
     return Cause.UNKNOWN
 
@@ -258,6 +298,13 @@ def _idle_though_warm(at_ms: int, signals: Signals, facts: Facts) -> bool:
     return warm and at_ms - since >= _IDLE
 
 
+def _warm_from_door(at_ms: int, facts: Facts) -> bool:
+    """Tell whether a door was open for long a moment ago: what got warm meanwhile needs as long again to cool."""
+    if facts.door_long_ms is None or facts.door_from_ms is None:
+        return False
+    return at_ms - facts.door_long_ms <= _AFTER_DOOR + (facts.door_long_ms - facts.door_from_ms)
+
+
 def _defrost_too_long(at_ms: int, signals: Signals) -> bool:
     phase = signals.phase
     began = phase.began_ms
@@ -272,9 +319,7 @@ def _iced(at_ms: int, signals: Signals, facts: Facts, kind: Kind) -> bool:
     """Tell whether ice is likely: two of three signs, each against what is usual in this room."""
     if facts.quiet_ms < _LEARNED:
         return False
-    signs = 0
-    if facts.lift is not None and facts.lift_usual is not None and facts.lift - facts.lift_usual >= _LIFT_K:
-        signs += 2
+    signs = 2 if _coil_fell(facts) else 0
     usual = facts.recovery_usual_ms
     running = at_ms - facts.recovering_ms if facts.recovering_ms is not None else 0
     took = max(float(running), facts.recovery_ms or 0.0)
@@ -284,6 +329,16 @@ def _iced(at_ms: int, signals: Signals, facts: Facts, kind: Kind) -> bool:
         # Where it runs between defrosts anyway (a valve does the work), running is no sign by itself.
         signs += 1 if facts.duty - facts.duty_usual >= 0.1 or signs else 0
     return signs >= 2
+
+
+def _coil_fell(facts: Facts, by: float = _LIFT_K) -> bool:
+    """Tell whether the coil evaporates colder than usual, and not because the air is colder.
+
+    A warm room alone widens the distance too: where a rack of compressors keeps the suction, the coil stays as it is.
+    """
+    if facts.lift is None or facts.lift_usual is None or facts.coil is None or facts.coil_usual is None:
+        return False
+    return min(facts.lift - facts.lift_usual, facts.coil_usual - facts.coil) >= by
 
 
 def _runs_for_nothing(facts: Facts, signals: Signals) -> bool:

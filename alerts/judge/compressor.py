@@ -10,17 +10,22 @@ never rests between defrosts (a valve does the work) there are no starts to lear
 room's own level between defrosts is asked for.
 
 *Runs without cooling.* It has run for `run_s` without a rest other than defrosts, the air is `warmer_by` above its own
-level, and has not become colder by a quarter of `warmer_by` within the last hour. A room that was loaded warm is on
-its way down and is left alone.
+level, and has not become colder by a quarter of `warmer_by` within the last hour. A room that was loaded warm is on its
+way down and is left alone.
 
-Nothing is concluded while the mains are known to be gone (POWER says so), while a door stands open, in a defrost and
-until the compressor has had `idle_s` after it. Which of the two it was is told by what the compressor does when the
-alarm comes; ice on the coil looks like the second and is told apart in `cause.py`.
+*Runs with its coil far too cold.* The evaporating temperature, while it runs, has been `coil_by` below what is usual
+for an hour (a mean of two hours against one of a week, which stands still meanwhile) and the air has not become colder:
+ice, or too little refrigerant, days before the room is lost. Needs an evaporating temperature.
+
+Nothing is concluded while the mains are known to be gone (POWER says so), while a door stands open for longer than a
+passage, and in a defrost. What it was is named by what the compressor does when the alarm comes; ice looks like the
+second and third and is told apart in `cause.py`. It returns when the air is halfway back to its own level (or the coil
+to its usual temperature), however often the compressor starts meanwhile.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hanlu.alerts.judge import lasting
 from hanlu.alerts.judge.contract import Judge, Signals, Verdict
@@ -28,7 +33,7 @@ from hanlu.alerts.judge.lasting import QUIET, Lasting
 from hanlu.alerts.kind import Cause, Kind
 from hanlu.alerts.rules.parameters import CompressorParameters
 
-__all__ = ["COMPRESSOR", "CompressorState"]
+__all__ = ["COMPRESSOR", "CompressorState", "fault"]
 
 _MINUTE: Final = 60_000
 _SMOOTH: Final = 10 * _MINUTE
@@ -38,6 +43,15 @@ _LEARNED: Final = 6
 _REMEMBERED: Final = 40
 """Starts over which it is a mean: a day or two."""
 _QUARTER: Final = 0.25
+_HALF: Final = 0.5
+_PASSAGE: Final = 3 * _MINUTE
+"""A door that is open for no longer explains nothing."""
+_SETTLED: Final = 5 * _MINUTE
+"""After a start the coil needs so long until its temperature means anything."""
+_COIL_NOW: Final = 2 * _HOUR
+_COIL_USUAL: Final = 7 * 24 * _HOUR
+_COIL_LEARNED: Final = 12 * _HOUR
+_LONGEST_STEP: Final = _HOUR // 2
 
 
 class CompressorState(NamedTuple):
@@ -53,6 +67,10 @@ class CompressorState(NamedTuple):
         mark_ms: when `mark` was taken.
         mark: smoothed air about an hour ago.
         falls: the air has become colder since the mark before.
+        coil_ms: how long the coil has been watched while the compressor ran.
+        coil: its evaporating temperature, mean of two hours.
+        coil_usual: of a week.
+        mode: which of the three questions is being answered with yes: "idle", "run", "coil", or "".
         timer: of the condition.
     """
 
@@ -65,6 +83,10 @@ class CompressorState(NamedTuple):
     mark_ms: int = 0
     mark: float = 0.0
     falls: bool = True
+    coil_ms: int = 0
+    coil: float = 0.0
+    coil_usual: float = 0.0
+    mode: str = ""
     timer: Lasting = QUIET
 
     @property
@@ -78,86 +100,144 @@ def _step(
 ) -> tuple[CompressorState, Verdict | None]:
     compressor = signals.compressor
     if compressor is None:
-        return CompressorState(at_ms, starts=state.starts, start_c=state.start_c, timer=_kept(state.timer)), None
-    gap = signals.gap_ms > 0 or state.smooth is None or state.newest_ms is None
-    smooth = value if gap else _slid(state, at_ms, value)
-    explained = _explained(signals)
+        return _unheard(state, at_ms), None
+    newest = state.newest_ms
+    gap = signals.gap_ms > 0 or newest is None or state.smooth is None
+    elapsed = 0 if newest is None or gap else min(at_ms - newest, _LONGEST_STEP)
+    smooth = value if gap or state.smooth is None else state.smooth + (value - state.smooth) * min(1, elapsed / _SMOOTH)
+    explained = _explained(signals, at_ms)
+    recovering = signals.phase.name == "recovery"
     starts, start_c = state.starts, state.start_c
-    if compressor.on and state.ran is False and not explained and not gap and signals.phase.name != "recovery":
+    if compressor.on and state.ran is False and not (explained or gap or recovering):
         starts = min(starts + 1, _REMEMBERED)
         start_c += (smooth - start_c) / starts
     run_ms = state.run_ms
     if compressor.on:
         run_ms = at_ms if run_ms is None or gap else run_ms
-    elif not explained and signals.phase.name != "recovery":
+    elif not explained and not recovering:
         run_ms = None
     mark_ms, mark, falls = state.mark_ms, state.mark, state.falls
-    if gap:
+    if gap or explained:
         mark_ms, mark, falls = at_ms, smooth, True
     elif at_ms - mark_ms >= _HOUR:
         mark_ms, mark, falls = at_ms, smooth, smooth <= mark - _QUARTER * parameters.warmer_by
-    holds = _holds(compressor.on, smooth, starts, start_c, run_ms, falls, at_ms, parameters, signals)
-    timer, verdict = state.timer, None
-    if not explained or (timer.since_ms is not None and not timer.raised):
-        timer, verdict = lasting.last(
-            timer,
-            Kind.COMPRESSOR,
-            holds and not explained,
-            at_ms,
-            value,
-            # The long run has taken its time already; what is waited for here is the idle one, and a second look.
-            for_ms=parameters.idle_s * 1000 if not compressor.on else min(parameters.idle_s * 1000, _HOUR // 2),
-            clear_ms=10 * _MINUTE,
-            gap=gap,
-            cause=Cause.UNKNOWN if compressor.on else Cause.COMPRESSOR_FAILURE,
-        )
-    return (
-        CompressorState(at_ms, smooth, compressor.on, starts, start_c, run_ms, mark_ms, mark, falls, timer),
-        verdict,
+    coil_ms, coil, coil_usual = state.coil_ms, state.coil, state.coil_usual
+    evaporator = signals.evaporator
+    if compressor.on and evaporator is not None and at_ms - compressor.since_ms >= _SETTLED and not explained:
+        coil_ms += elapsed
+        coil += (evaporator - coil) * min(1.0, elapsed / max(1, min(coil_ms, _COIL_NOW)))
+        if coil_ms < _COIL_LEARNED or coil_usual - coil < _HALF * parameters.coil_by:
+            coil_usual += (evaporator - coil_usual) * min(1.0, elapsed / max(1, min(coil_ms, _COIL_USUAL)))
+    after = CompressorState(
+        at_ms,
+        smooth,
+        compressor.on,
+        starts,
+        start_c,
+        run_ms,
+        mark_ms,
+        mark,
+        falls,
+        coil_ms,
+        coil,
+        coil_usual,
+        state.mode,
+        state.timer,
+    )
+    if explained:
+        # A delay that was running begins again; an alarm that stands waits for readings that mean something.
+        return (after if state.timer.raised else after._replace(mode="", timer=QUIET)), None
+    return _judged(after, parameters, at_ms, value, signals, gap)
+
+
+def _judged(
+    state: CompressorState, parameters: CompressorParameters, at_ms: int, value: float, signals: Signals, gap: bool
+) -> tuple[CompressorState, Verdict | None]:
+    """Ask the three questions, or whether the alarm that stands is over."""
+    timer, on = state.timer, bool(state.ran)
+    if timer.raised:
+        mode, holds = state.mode, _still(state, parameters, signals)
+    else:
+        mode = _question(state, parameters, at_ms, signals)
+        holds = bool(mode)
+        if mode != state.mode:
+            timer = QUIET
+    if timer.since_ms is None and not holds:
+        return (state if not state.mode else state._replace(mode="", timer=QUIET)), None
+    timer, verdict = lasting.last(
+        timer,
+        Kind.COMPRESSOR,
+        holds,
+        at_ms,
+        value,
+        # A long run has taken its time already; what is waited for there is a second look.
+        for_ms={"idle": parameters.idle_s * 1000, "run": _HOUR // 2, "coil": _HOUR}[mode],
+        clear_ms=10 * _MINUTE,
+        gap=gap,
+        cause=Cause.COMPRESSOR_FAILURE if mode == "idle" and not on else Cause.UNKNOWN,
+    )
+    return state._replace(mode=mode if timer.since_ms is not None else "", timer=timer), verdict
+
+
+def _unheard(state: CompressorState, at_ms: int) -> CompressorState:
+    """Return the state when the compressor says nothing: an alarm stands, a delay that was running does not."""
+    return state._replace(
+        newest_ms=at_ms,
+        smooth=None,
+        ran=None,
+        run_ms=None,
+        mode=state.mode if state.timer.raised else "",
+        timer=state.timer if state.timer.raised else QUIET,
     )
 
 
-def _kept(timer: Lasting) -> Lasting:
-    """Return the timer when the compressor says nothing: an alarm stands, a delay that was running does not."""
-    return timer if timer.raised else QUIET
-
-
-def _slid(state: CompressorState, at_ms: int, value: float) -> float:
-    assert state.smooth is not None
-    assert state.newest_ms is not None
-    share = (at_ms - state.newest_ms) / _SMOOTH
-    return value if share >= 1 else state.smooth + (value - state.smooth) * share
-
-
-def _explained(signals: Signals) -> bool:
+def _explained(signals: Signals, at_ms: int) -> bool:
     """Tell whether a compressor at rest, or a room that warms, is explained by something else."""
+    door = signals.door
     return (
         signals.phase.name == "defrost"
         or (signals.defrost is not None and signals.defrost.on)
-        or (signals.door is not None and signals.door.on)
+        or (door is not None and door.on and at_ms - door.since_ms >= _PASSAGE)
         or (signals.power is not None and not signals.power.on)
     )
 
 
-def _holds(
-    on: bool,
-    smooth: float,
-    starts: int,
-    start_c: float,
-    run_ms: int | None,
-    falls: bool,
-    at_ms: int,
-    parameters: CompressorParameters,
-    signals: Signals,
-) -> bool:
+def _question(state: CompressorState, parameters: CompressorParameters, at_ms: int, signals: Signals) -> str:
+    """Return which of the three is so, "" when none."""
+    level, smooth = signals.phase.baseline, state.smooth
+    assert smooth is not None
+    if not state.ran:
+        if state.starts >= _LEARNED:
+            return "idle" if smooth >= state.start_c + _QUARTER * parameters.warmer_by else ""
+        return "idle" if level is not None and smooth >= level + parameters.warmer_by else ""
+    if level is None:
+        return ""
+    if (
+        parameters.run_s > 0
+        and state.run_ms is not None
+        and not state.falls
+        and at_ms - state.run_ms >= parameters.run_s * 1000
+        and smooth >= level + parameters.warmer_by
+    ):
+        return "run"
+    cold = state.coil_ms >= _COIL_LEARNED and state.coil_usual - state.coil >= parameters.coil_by
+    return "coil" if cold and smooth >= level - _HALF * parameters.warmer_by else ""
+
+
+def _still(state: CompressorState, parameters: CompressorParameters, signals: Signals) -> bool:
+    """Tell whether what the alarm was about is still so."""
+    assert state.smooth is not None
     level = signals.phase.baseline
-    if not on:
-        if starts >= _LEARNED:
-            return smooth >= start_c + _QUARTER * parameters.warmer_by
-        return level is not None and smooth >= level + parameters.warmer_by
-    if parameters.run_s <= 0 or level is None or run_ms is None or falls:
-        return False
-    return smooth >= level + parameters.warmer_by and at_ms - run_ms >= parameters.run_s * 1000
+    if state.mode == "coil" and state.coil_usual - state.coil >= _HALF * parameters.coil_by:
+        return True  # else the air has become so warm that the coil is too
+    if state.mode == "idle" and state.starts >= _LEARNED:
+        return state.smooth >= state.start_c + _QUARTER * parameters.warmer_by
+    return level is None or state.smooth >= level + _HALF * parameters.warmer_by
+
+
+def fault(state: Any) -> str:
+    """Return what is known to be wrong, "idle", "run" or "coil"; "" while no alarm stands."""
+    return state.mode if isinstance(state, CompressorState) and state.raised else ""
 
 
 COMPRESSOR = Judge(Kind.COMPRESSOR, CompressorState(), _step)

@@ -1,6 +1,6 @@
 """DRIFT: the sensor runs away from what its neighbours, or the room's own machine, say.
 
-Both ways compare what is so now (a mean of an hour of quiet time) with what is usual (a mean of a week, frozen as soon
+Both ways compare what is so now (a mean of 40 min of quiet time) with what is usual (a mean of a week, frozen as soon
 as the two have begun to part, so that it does not follow what it should measure).
 
 *Neighbours.* Where the room has other probes of the same metric, the distance to their median is watched. Probes hang
@@ -30,17 +30,22 @@ from hanlu.alerts.judge.lasting import QUIET, Lasting
 from hanlu.alerts.kind import Cause, Kind
 from hanlu.alerts.rules.parameters import DriftParameters
 
-__all__ = ["DRIFT", "DriftState", "Means", "suspected"]
+__all__ = ["DRIFT", "DriftState", "Means", "raised", "suspected"]
 
 _HOUR: Final = 3_600_000
-_NOW: Final = _HOUR
+_NOW: Final = 40 * 60_000
+"""Two cycles of a compressor or more."""
 _USUAL: Final = 7 * 24 * _HOUR
 _LEARNED: Final = 12 * _HOUR
 """Quiet time before anything is usual."""
 _LONGEST_STEP: Final = _HOUR // 2
+_JUMP: Final = 70 * 60_000
+"""What moves that far in so short a time is a new setting, no drift."""
+_BREAK: Final = 10 * 60_000
+"""After an interruption so long (a defrost, no mere passage) the means have to settle before a jump can be told."""
 _FROZEN: Final = 0.5
 """Share of `differs_by` from which what is usual stands still."""
-_SUSPECTED: Final = 0.35
+_SUSPECTED: Final = 0.3
 """Share of `differs_by` that makes a sensor suspicious before its alarm."""
 _DUTY: Final = 0.15
 """The compressor's share of running may change so much with the weather."""
@@ -76,20 +81,22 @@ class DriftState(NamedTuple):
     Attributes:
         newest_ms: newest reading.
         quiet_ms: quiet time learned from.
-        now: of an hour.
+        calm_ms: newest quiet reading.
+        settled_ms: from when the means have forgotten what was before the last interruption.
+        now: of 40 min.
         usual: of a week.
-        marks: level now and up to two hours ago, half an hour apart, newest last.
-        mark_ms: when the newest mark was set.
+        marks: (time, level) half an hour apart, the newest of the last two hours, newest last.
         suspicious: the level is on its way and no witness explains it.
         timer: of the condition.
     """
 
     newest_ms: int | None = None
     quiet_ms: int = 0
+    calm_ms: int | None = None
+    settled_ms: int = 0
     now: Means = Means()
     usual: Means = Means()
-    marks: tuple[float, ...] = ()
-    mark_ms: int | None = None
+    marks: tuple[tuple[int, float], ...] = ()
     suspicious: bool = False
     timer: Lasting = QUIET
 
@@ -105,7 +112,7 @@ def _step(
     newest = state.newest_ms
     if newest is None or signals.gap_ms:
         timer = state.timer if state.timer.raised else QUIET
-        return state._replace(newest_ms=at_ms, marks=(), mark_ms=None, timer=timer), None
+        return state._replace(newest_ms=at_ms, marks=(), timer=timer), None
     if not _quiet(signals):
         return state._replace(newest_ms=at_ms), None
     elapsed = min(at_ms - newest, _LONGEST_STEP)
@@ -116,12 +123,16 @@ def _step(
     moved = 0.0 if now.level is None or state.usual.level is None else now.level - state.usual.level
     frozen = learned and abs(moved) >= _FROZEN * parameters.differs_by
     usual = state.usual if frozen else _toward(state.usual, shown, elapsed, min(quiet_ms, _USUAL))
-    marks, mark_ms = state.marks, state.mark_ms
-    if now.level is not None and (mark_ms is None or at_ms - mark_ms >= _HOUR // 2):
-        marks, mark_ms = (*marks[-4:], now.level), at_ms
-        if len(marks) >= 3 and abs(marks[-1] - marks[-3]) >= parameters.differs_by and not state.timer.raised:
-            # Moved within an hour: somebody's doing. Learn anew.
-            return DriftState(at_ms, 0, Means(), Means(), (), None, False, QUIET), None
+    broken = state.calm_ms is None or at_ms - state.calm_ms >= _BREAK
+    settled_ms = at_ms + 2 * _NOW if broken else state.settled_ms
+    marks = () if broken else state.marks
+    if at_ms >= settled_ms and (not marks or at_ms - marks[-1][0] >= _HOUR // 2):
+        marks = (*marks[-2:], (at_ms, now.level or 0.0))
+        jumped = any(
+            abs(marks[-1][1] - level) >= parameters.differs_by for marked, level in marks if at_ms - marked <= _JUMP
+        )
+        if jumped and not state.timer.raised:  # somebody's doing: learn anew
+            return DriftState(at_ms), None
     away = learned and _away(now, usual, moved, parameters.differs_by, signals)
     suspicious = learned and _away(now, usual, moved, _SUSPECTED * parameters.differs_by, signals)
     timer, verdict = state.timer, None
@@ -136,7 +147,7 @@ def _step(
             upward=moved >= 0,
             cause=Cause.SENSOR_DRIFT,
         )
-    return DriftState(at_ms, quiet_ms, now, usual, marks, mark_ms, suspicious, timer), verdict
+    return DriftState(at_ms, quiet_ms, at_ms, settled_ms, now, usual, marks, suspicious, timer), verdict
 
 
 def _quiet(signals: Signals) -> bool:
@@ -204,8 +215,13 @@ def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals) -
 
 
 def suspected(state: Any) -> bool:
-    """Tell whether the channel is on its way from what is usual, without a witness for it, or its alarm stands."""
-    return isinstance(state, DriftState) and (state.suspicious or state.raised)
+    """Tell whether the channel is on its way from what is usual, without a witness for it."""
+    return isinstance(state, DriftState) and state.suspicious
+
+
+def raised(state: Any) -> bool:
+    """Tell whether the channel is known to have left what is usual."""
+    return isinstance(state, DriftState) and state.raised
 
 
 DRIFT = Judge(Kind.DRIFT, DriftState(), _step)

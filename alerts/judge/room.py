@@ -194,7 +194,12 @@ class Room:
         before = memory.states.get(rule.kind, judge.start)
         after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
         memory.states[rule.kind] = after
-        if verdict is not None and verdict.cause is Cause.UNKNOWN and verdict.move in {Move.RAISE, Move.RELEASE}:
+        if (
+            verdict is not None
+            and verdict.hold is None
+            and verdict.cause is Cause.UNKNOWN
+            and verdict.move in {Move.RAISE, Move.RELEASE}
+        ):
             found = cause.diagnose(rule.kind, at_ms, signals, memory.facts, memory.states)
             return verdict._replace(cause=found)
         return verdict
