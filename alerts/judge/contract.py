@@ -61,6 +61,8 @@ class Phase(NamedTuple):
         baseline: the room's own level between defrosts, in the channel's unit; None while unknown.
         ceiling: what a healthy defrost, or the recovery after it, accounts for at this moment at most, in the channel's
             unit; None when neither is going on, or this one has departed from what is healthy and explains nothing.
+        foot: the level this cycle's defrost rose from, which is what a healthy room comes back to; None between cycles.
+            By day it lies above `baseline`, when people and goods keep the room busy.
     """
 
     name: str = "unknown"
@@ -70,6 +72,7 @@ class Phase(NamedTuple):
     began_ms: int | None = None
     baseline: float | None = None
     ceiling: float | None = None
+    foot: float | None = None
 
 
 class Signals(NamedTuple):

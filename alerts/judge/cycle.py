@@ -405,4 +405,4 @@ def _phase(state: CycleState, at_ms: int) -> Phase:
     elif state.name == "recovery":
         end = _expected_end(state, ended=True)
     ceiling = None if state.departed or state.name == "unknown" else _ceiling(state, at_ms)
-    return Phase(state.name, state.since_ms, state.by_shape, end, state.began_ms, baseline, ceiling)
+    return Phase(state.name, state.since_ms, state.by_shape, end, state.began_ms, baseline, ceiling, state.foot)

@@ -153,7 +153,8 @@ def _recovery(
     defrosting = _defrosting(signals)
     if defrosting:
         # An alarm that stands goes on standing: the next defrost cannot make the room colder.
-        level = signals.phase.baseline if not state.defrosting and not state.timer.raised else state.level
+        own = signals.phase.baseline if signals.phase.foot is None else signals.phase.foot
+        level = own if not state.defrosting and not state.timer.raised else state.level
         timer = state.timer if state.timer.raised else QUIET
         if state.defrosting and state.end_ms is None and timer is state.timer and level == state.level:
             return state, None
