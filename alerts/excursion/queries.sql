@@ -217,3 +217,130 @@ VALUES (%(excursion_id)s, %(version)s, %(at)s, %(why)s, %(before)s, %(after)s)
 -- When the last entry was written.
 SELECT (extract(epoch FROM max(recorded_at)) * 1000)::bigint AS at_ms
 FROM alerts.excursion_version WHERE excursion_id = %(excursion_id)s
+
+-- Pages and report -----------------------------------------------------------------------------------------------------
+-- Each statement shows a person the subtree %(scope)s only.
+
+-- name: excursion_list
+-- Excursions with where they were, the newest first.
+SELECT
+    e.excursion_id, e.channel_id, e.side, e.limit_value, e.standing, e.unit, e.gap_ms,
+    (extract(epoch FROM e.from_at) * 1000)::bigint AS from_ms, (extract(epoch FROM e.to_at) * 1000)::bigint AS to_ms,
+    (extract(epoch FROM e.known_until) * 1000)::bigint AS known_until_ms,
+    e.minutes, e.unknown_minutes, e.degree_minutes, e.peak, (extract(epoch FROM e.peak_at) * 1000)::bigint AS peak_ms,
+    e.mean, e.kinetic, e.kinetic_day, e.known_day, e.kinetic_month, e.known_month, e.readings, e.digest,
+    (extract(epoch FROM e.windows_at) * 1000)::bigint AS windows_ms,
+    (extract(epoch FROM e.computed_at) * 1000)::bigint AS computed_ms, e.version, e.corrections,
+    o.name_zh AS organisation_zh, o.name_en AS organisation_en, c.site, c.site_zh, c.site_en,
+    coalesce(c.zone, c.gateway || '~' || c.device) AS zone, coalesce(c.zone_zh, c.device) AS zone_zh,
+    coalesce(c.zone_en, c.device) AS zone_en, c.channel, c.metric, c.period_s, c.limit_profile,
+    array_remove(ARRAY['https://id.gs1.org/414/' || c.zone_gln, 'https://id.gs1.org/414/' || s.gln], NULL) AS locations,
+    waits.unacknowledged, waits.held, lots.lots
+FROM alerts.excursion AS e
+JOIN registry.channel_v AS c USING (channel_id)
+JOIN registry.site AS s ON s.site_id = c.site_id
+JOIN registry.organisation AS o ON o.organisation_id = s.organisation_id
+CROSS JOIN LATERAL (
+    SELECT
+        bool_or(a.process_state IN ('UNACKNOWLEDGED', 'RTN_UNACKNOWLEDGED', 'LATCHED_UNACKNOWLEDGED')) AS unacknowledged,
+        bool_and(a.hold_reason IS NOT NULL) AS held
+    FROM alerts.excursion_alarm AS x
+    JOIN alerts.alarm AS a USING (alarm_id)
+    WHERE x.excursion_id = e.excursion_id
+) AS waits
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT u.lot_uri) AS lots
+    FROM trace.custody_v AS u
+    WHERE u.location IN ('https://id.gs1.org/414/' || c.zone_gln, 'https://id.gs1.org/414/' || s.gln)
+        AND u.from_at < coalesce(e.to_at, e.known_until, 'infinity') AND coalesce(u.to_at, 'infinity') > e.from_at
+) AS lots
+WHERE e.merged_into IS NULL AND starts_with(c.organisation_path, %(scope)s)
+    AND (%(excursion_id)s::bigint IS NULL OR e.excursion_id = %(excursion_id)s)
+    AND (%(site)s::text IS NULL OR c.site = %(site)s OR strpos(c.site_zh || ' ' || lower(c.site_en), lower(%(site)s)) > 0)
+    AND (%(from_at)s::timestamptz IS NULL OR coalesce(e.to_at, 'infinity') >= %(from_at)s)
+    AND (%(to_at)s::timestamptz IS NULL OR e.from_at < %(to_at)s)
+    AND CASE %(state)s::text
+        WHEN 'standing' THEN e.standing
+        WHEN 'ended' THEN NOT e.standing
+        WHEN 'corrected' THEN e.corrections > 0
+        WHEN 'unacknowledged' THEN waits.unacknowledged
+        ELSE true
+    END
+ORDER BY e.from_at DESC, e.excursion_id DESC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: excursion_number
+-- The excursion an alarm belongs to, or into which one was merged, within the subtree.
+SELECT coalesce(e.merged_into, e.excursion_id) AS excursion_id
+FROM alerts.excursion AS e
+JOIN registry.channel_v AS c USING (channel_id)
+LEFT JOIN alerts.excursion_alarm AS x ON x.excursion_id = e.excursion_id AND x.alarm_id = %(alarm_id)s
+WHERE starts_with(c.organisation_path, %(scope)s)
+    AND (x.alarm_id IS NOT NULL OR (e.excursion_id = %(excursion_id)s AND e.merged_into IS NOT NULL))
+
+-- name: excursion_profile
+-- The limits of a profile that were in force on a day (China time), and where they are from.
+SELECT code, source, low, high, effective_from
+FROM registry.limit_profile
+WHERE code = %(code)s AND metric = %(metric)s
+    AND effective_from <= (%(at)s::timestamptz AT TIME ZONE 'Asia/Shanghai')::date
+ORDER BY effective_from DESC
+LIMIT 1
+
+-- name: excursion_alarm_list
+-- The alarms of an excursion, with the rule that raised each.
+SELECT
+    a.alarm_id, a.kind, a.priority, a.process_state, a.limit_value, a.hold_reason, a.rule_code, a.rule_version,
+    r.document ->> 'title_zh' AS rule_zh, r.document ->> 'title_en' AS rule_en,
+    (extract(epoch FROM a.raised_at) * 1000)::bigint AS raised_ms,
+    (extract(epoch FROM a.returned_at) * 1000)::bigint AS returned_ms, a.replayed
+FROM alerts.excursion_alarm AS x
+JOIN alerts.alarm AS a USING (alarm_id)
+LEFT JOIN alerts.rule AS r ON r.code = a.rule_code AND r.version = a.rule_version
+WHERE x.excursion_id = %(excursion_id)s
+ORDER BY a.raised_at, a.alarm_id
+
+-- name: excursion_acts
+-- What people did about the alarms of an excursion, and what they wrote.
+SELECT j.alarm_id, (extract(epoch FROM j.at) * 1000)::bigint AS at_ms, j.event, j.actor, j.note
+FROM alerts.excursion_alarm AS x
+JOIN alerts.journal AS j USING (alarm_id)
+WHERE x.excursion_id = %(excursion_id)s
+    AND j.event IN ('acknowledge', 'reset', 'shelve', 'unshelve', 'remove_from_service', 'return_to_service')
+ORDER BY j.at, j.journal_id
+
+-- name: excursion_lots
+-- Lots that stood there meanwhile, with what they are; of the place and its times only, nobody's name.
+SELECT
+    u.lot_uri, (extract(epoch FROM u.from_at) * 1000)::bigint AS from_ms,
+    (extract(epoch FROM u.to_at) * 1000)::bigint AS to_ms, p.name_zh AS product_zh, p.name_en AS product_en
+FROM trace.custody_v AS u
+LEFT JOIN registry.product AS p ON p.gtin = substring(u.lot_uri FROM '/01/([0-9]{14})')
+WHERE u.location = ANY(%(locations)s::text[])
+    AND u.from_at < coalesce(%(to_at)s::timestamptz, 'infinity') AND coalesce(u.to_at, 'infinity') > %(from_at)s
+ORDER BY u.from_at, u.lot_uri
+LIMIT %(limit)s
+
+-- name: excursion_versions
+-- Every change of what was said about an excursion.
+SELECT version, (extract(epoch FROM recorded_at) * 1000)::bigint AS at_ms, why, before, after
+FROM alerts.excursion_version
+WHERE excursion_id = %(excursion_id)s
+ORDER BY version
+
+-- name: excursion_switches
+-- Channels of the same room that say on or off.
+SELECT o.channel_id, o.metric, o.period_s, greatest(2500 * o.period_s, 1000 * o.no_data_s)::bigint AS gap_ms
+FROM registry.channel_v AS c
+JOIN registry.channel_v AS o
+    ON o.metric IN ('door_open', 'defrost', 'compressor')
+    AND (o.zone_id = c.zone_id OR (c.zone_id IS NULL AND o.device_id = c.device_id))
+WHERE c.channel_id = %(channel_id)s
+ORDER BY array_position(ARRAY['defrost', 'door_open', 'compressor'], o.metric), o.channel_id
+
+-- name: excursion_switched
+-- Readings of a channel that says on or off.
+SELECT (extract(epoch FROM observed_at) * 1000)::bigint AS at_ms, value
+FROM telemetry.reading_v
+WHERE channel_id = %(channel_id)s AND observed_at >= %(from_at)s AND observed_at <= %(to_at)s
+ORDER BY observed_at
