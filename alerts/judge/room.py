@@ -19,7 +19,7 @@ import msgspec
 from hanlu.alerts.judge import cause, cycle
 from hanlu.alerts.judge.contract import Move, Signals, Switch, Verdict
 from hanlu.alerts.judge.judges import JUDGES
-from hanlu.alerts.kind import Cause, Kind
+from hanlu.alerts.kind import Cause, Hold, Kind
 
 __all__ = ["Assigned", "ChannelPlan", "Memory", "Room", "Taken", "pack", "unpack"]
 
@@ -28,6 +28,22 @@ TRACKED: Final = frozenset({"air_temperature"})
 _SIGNALS: Final = {"defrost": "defrost", "door_open": "door", "compressor": "compressor", "mains": "power"}
 _METER: Final = "power"
 _VALUES: Final = {"evaporator_temperature": "evaporator", "product_temperature": "product"}
+
+EXPLAINED_BY_LIMIT: Final = frozenset(
+    {
+        Kind.RATE,
+        Kind.TIME_TO_LIMIT,
+        Kind.OUT_OF_RANGE,
+        Kind.COMPRESSOR,
+        Kind.DEFROST_LONG,
+        Kind.DEFROST_OFTEN,
+        Kind.DEFROST_RECOVERY,
+    }
+)
+"""What says no more than why a room is too warm, or that it is: while the room's own HIGH or HIGH_HIGH calls, somebody
+is on the way, and these are raised held, to be read and not to be heard."""
+EXPLAINED_MS: Final = 3_600_000
+"""When that alarm has returned, what it explained has so long to return too; what still stands then calls."""
 
 
 class Assigned(NamedTuple):
@@ -84,6 +100,8 @@ class Memory:
         cycle: for the room's air.
         facts: what the room usually does, for the room's air: a cause is told by what has changed.
         states: of the judges, by kind.
+        explained: alarms of this channel that its own limit alarm explains, with their start, peak and its time.
+        alone_ms: since when no limit alarm stands that explains them, None while one does.
     """
 
     newest_ms: int | None = None
@@ -92,6 +110,8 @@ class Memory:
     cycle: cycle.CycleState = cycle.START
     facts: cause.Facts = cause.START
     states: dict[Kind, Any] = field(default_factory=dict)
+    explained: dict[Kind, tuple[int, float | None, int | None]] = field(default_factory=dict)
+    alone_ms: int | None = None
 
 
 class Taken(NamedTuple):
@@ -149,6 +169,8 @@ class Room:
             verdict = self._judge(memory, rule, at_ms, value, signals)
             if verdict is not None:
                 verdicts.append((rule, verdict))
+        if memory.explained:
+            verdicts.extend(_released(plan, memory, at_ms, value))
         self._note_due(channel_id)
         return Taken(tuple(verdicts), elsewhere=elsewhere) if verdicts or elsewhere else _NOTHING
 
@@ -194,6 +216,8 @@ class Room:
         before = memory.states.get(rule.kind, judge.start)
         after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
         memory.states[rule.kind] = after
+        if verdict is not None and rule.kind in EXPLAINED_BY_LIMIT:
+            verdict = _explained(memory, verdict)
         if (
             verdict is not None
             and verdict.hold is None
@@ -256,6 +280,41 @@ class Room:
         return signals
 
 
+def _limit_calls(memory: Memory) -> bool:
+    """Tell whether the channel's own upper limit has an alarm that calls."""
+    states = (memory.states.get(Kind.HIGH), memory.states.get(Kind.HIGH_HIGH))
+    return any(state is not None and state.raised and state.held is None for state in states)
+
+
+def _explained(memory: Memory, verdict: Verdict) -> Verdict:
+    """Hold an alarm that only says why the room is too warm, when somebody has been called for that already."""
+    if verdict.move is Move.RETURN:
+        memory.explained.pop(verdict.kind, None)
+    elif verdict.move is Move.RAISE and verdict.hold is None and _limit_calls(memory):
+        memory.explained[verdict.kind] = (verdict.start_ms, verdict.peak, verdict.peak_ms)
+        memory.alone_ms = None
+        return verdict._replace(hold=Hold.EXPLAINED)
+    return verdict
+
+
+def _released(plan: ChannelPlan, memory: Memory, at_ms: int, value: float) -> list[tuple[Assigned, Verdict]]:
+    """Let call what still stands an hour after the alarm that explained it has returned."""
+    if _limit_calls(memory):
+        memory.alone_ms = None
+        return []
+    if memory.alone_ms is None:
+        memory.alone_ms = at_ms
+    if at_ms - memory.alone_ms < EXPLAINED_MS:
+        return []
+    released: list[tuple[Assigned, Verdict]] = []
+    for rule in plan.rules:
+        if rule.kind in memory.explained:
+            start_ms, peak, peak_ms = memory.explained[rule.kind]
+            released.append((rule, Verdict(rule.kind, Move.RELEASE, at_ms, value, start_ms, peak, peak_ms)))
+    memory.explained.clear()
+    return released
+
+
 def _switched(before: Switch | None, at_ms: int, on: bool, gap_ms: int) -> Switch:
     """Return the switch after one more word; what lies before a gap does not count for how long it has been so."""
     if before is None or gap_ms:
@@ -308,4 +367,10 @@ def unpack(text: str) -> Memory:
         tracked,
         facts,
         states,
+        {
+            Kind(name): (start_ms, peak, peak_ms)
+            for name, (start_ms, peak, peak_ms) in raw.get("explained", {}).items()
+            if name in set(Kind)
+        },
+        raw.get("alone_ms"),
     )
