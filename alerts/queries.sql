@@ -205,9 +205,8 @@ SELECT channel_id, unit, step_ms, state::text FROM alerts.memory
 -- name: engine_memory_keep
 -- What a page has changed of it, all at once.
 INSERT INTO alerts.memory (channel_id, unit, step_ms, state)
-SELECT channel_id, unit, step_ms, state::jsonb
-FROM unnest(%(channel_id)s::integer[], %(unit)s::text[], %(step_ms)s::bigint[], %(state)s::text[])
-    AS new (channel_id, unit, step_ms, state)
+SELECT (kept -> 0)::integer, kept ->> 1, (kept -> 2)::bigint, kept -> 3
+FROM jsonb_array_elements(%(kept)s::jsonb) AS kept
 ON CONFLICT (channel_id) DO UPDATE SET
     unit = excluded.unit, step_ms = excluded.step_ms, state = excluded.state
 
