@@ -186,8 +186,9 @@ class DefrostOftenParameters(Parameters):
 class DefrostRecoveryParameters(Parameters):
     """defrost_recovery: the room does not come back along its own curve."""
 
-    within_s: Seconds = 4_500
-    """Seconds from the defrost's end until the room must be near its own level; healthy rooms need 13 to 25 min."""
+    within_s: Seconds = 7_200
+    """Seconds from the defrost's end until the room must be near its own level; healthy rooms need 13 to 25 min, rooms
+    people work in an hour or two."""
     margin: Positive = 3.0
     """Near means within so many channel units of its own level."""
 

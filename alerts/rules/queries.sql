@@ -54,3 +54,24 @@ UNION ALL
 SELECT 'device_kinds', array_agg(DISTINCT kind) FROM registry.device
 UNION ALL
 SELECT 'metrics', array_agg(DISTINCT metric) FROM registry.channel
+
+-- name: rules_sees_everything
+-- Whether no node of the tree lies outside a person's.
+SELECT NOT EXISTS (SELECT 1 FROM registry.organisation WHERE NOT starts_with(path, %(scope)s)) AS everything
+
+-- name: rules_reach
+-- Names below one node of the tree, by what they are names of.
+WITH below AS (
+    SELECT o.code AS organisation, s.site_id, s.code AS site
+    FROM registry.organisation AS o
+    LEFT JOIN registry.site AS s USING (organisation_id)
+    WHERE starts_with(o.path, %(scope)s)
+)
+
+SELECT 'organisations' AS sort, array_agg(DISTINCT organisation) AS names FROM below
+UNION ALL
+SELECT 'sites', array_agg(site) FROM below WHERE site IS NOT NULL
+UNION ALL
+SELECT 'zones', array_agg(z.code) FROM below JOIN registry.zone AS z USING (site_id)
+UNION ALL
+SELECT 'gateways', array_agg(g.code) FROM below JOIN registry.gateway AS g USING (site_id)

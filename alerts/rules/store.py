@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
@@ -34,8 +34,10 @@ __all__ = [
     "history",
     "read_facts",
     "read_names",
+    "read_reach",
     "rules_in_force",
     "seed_defaults",
+    "sees_everything",
     "shipped_rules",
     "withdraw",
     "write_rule",
@@ -227,6 +229,21 @@ def read_names(connection: Connection, channels: Iterable[ChannelFacts] = ()) ->
     with connection.cursor() as cursor:
         found = {sort: frozenset(names or ()) for sort, names in cursor.execute(_QUERIES["rules_names"])}
     return Names(**found, channels=frozenset(each.channel for each in channels))
+
+
+def read_reach(connection: Connection, scope: str, channels: Iterable[ChannelFacts]) -> Names:
+    """Return the names below one node of the tree; profiles, metrics and device kinds are everybody's."""
+    channels = list(channels)
+    with connection.cursor() as cursor:
+        found = cursor.execute(_QUERIES["rules_reach"], {"scope": scope}).fetchall()
+    every = read_names(connection, channels)
+    return replace(every, **{sort: frozenset(names or ()) for sort, names in found})
+
+
+def sees_everything(connection: Connection, scope: str) -> bool:
+    """Tell whether no node of the tree lies outside `scope`: who sees that much may change what holds for all."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(_QUERIES["rules_sees_everything"], {"scope": scope}).fetchone())
 
 
 def _versions(connection: Connection, query: str, code: str | None) -> list[StoredVersion]:
