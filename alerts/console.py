@@ -23,6 +23,7 @@ from hanlu.alerts.desk import Desk
 from hanlu.alerts.live import Viewer
 from hanlu.alerts.quality_page import add_quality_page
 from hanlu.alerts.read import SPARK_GAP_MS, Read
+from hanlu.alerts.rules.pages import add_rule_pages
 from hanlu.alerts.shift.handover_page import add_handover_pages
 from hanlu.alerts.shift.load_page import add_load_pages
 from hanlu.alerts.stream import Hub
@@ -64,6 +65,7 @@ def router(web: RoomWeb) -> APIRouter:
     _add_gateways(routes, web, desk)
     add_quality_page(routes, web, desk)
     add_alarm_pages(routes, web, desk)
+    add_rule_pages(routes, web, desk)
     add_alarm_actions(routes, web, desk)
     add_wallboard(routes, web, desk)
     add_load_pages(routes, web, desk)
