@@ -248,7 +248,7 @@ def diagnose(kind: Kind, at_ms: int, signals: Signals, facts: Facts, states: Map
     drifts = None if kind is Kind.DRIFT else states.get(Kind.DRIFT)
     if drift.raised(drifts):
         return Cause.SENSOR_DRIFT
-    told = _told_by_contacts(at_ms, signals, facts, machine.fault(states.get(Kind.COMPRESSOR)))
+    told = _told_by_contacts(at_ms, signals, facts, states.get(Kind.COMPRESSOR))
     if told is not Cause.UNKNOWN:
         return told
     if drift.suspected(drifts):
@@ -256,12 +256,12 @@ def diagnose(kind: Kind, at_ms: int, signals: Signals, facts: Facts, states: Map
     return _told_by_habit(kind, at_ms, signals, facts)
 
 
-def _told_by_contacts(at_ms: int, signals: Signals, facts: Facts, fault: str) -> Cause:
+def _told_by_contacts(at_ms: int, signals: Signals, facts: Facts, compressor: Any) -> Cause:
     """Return what door, compressor and defrost say, and what is known of the machine by an alarm that stands."""
-    door = signals.door
+    door, fault = signals.door, machine.fault(compressor)
     if door is not None and door.on and at_ms - door.since_ms >= _DOOR_LONG:
         return Cause.DOOR_OPEN
-    if fault == "idle" or _idle_though_warm(at_ms, signals, facts):
+    if fault == "idle" or _idle_though_warm(at_ms, signals, facts, machine.idle_after_ms(compressor)):
         return Cause.COMPRESSOR_FAILURE
     if fault == "coil":
         return Cause.ICE
@@ -288,14 +288,14 @@ def _recently_without_power(power: Switch | None, at_ms: int) -> bool:
     return not power.on or (power.off_ms is not None and at_ms - power.since_ms <= _AFTER_POWER)
 
 
-def _idle_though_warm(at_ms: int, signals: Signals, facts: Facts) -> bool:
+def _idle_though_warm(at_ms: int, signals: Signals, facts: Facts, longest_ms: float) -> bool:
     """Tell whether the compressor rests although nothing lets it: no defrost, no end of one a moment ago."""
     compressor, level = signals.compressor, signals.phase.baseline
     if compressor is None or compressor.on or facts.defrosting:
         return False
     since = max(compressor.since_ms, facts.defrost_end_ms or 0)
     warm = level is None or facts.smooth is None or facts.smooth >= level + 0.5
-    return warm and at_ms - since >= _IDLE
+    return warm and at_ms - since >= max(_IDLE, longest_ms)
 
 
 def _warm_from_door(at_ms: int, facts: Facts) -> bool:
@@ -326,8 +326,8 @@ def _iced(at_ms: int, signals: Signals, facts: Facts, kind: Kind) -> bool:
     if kind is Kind.DEFROST_RECOVERY or (usual is not None and facts.recoveries >= 3 and took >= _SLOWER * usual):
         signs += 1
     if facts.duty is not None and facts.duty_usual is not None and facts.duty >= _BUSY:
-        # Where it runs between defrosts anyway (a valve does the work), running is no sign by itself.
-        signs += 1 if facts.duty - facts.duty_usual >= 0.1 or signs else 0
+        # Where it runs between defrosts anyway (a valve does the work), running is no sign.
+        signs += facts.duty - facts.duty_usual >= 0.1
     return signs >= 2
 
 

@@ -5,17 +5,18 @@ without a compressor channel gets no verdict.
 
 *Should run and does not.* A thermostat starts the compressor at one and the same temperature of the air, so the level
 at which it has been starting is known after a few starts. The air, smoothed over ten minutes, above that by a quarter
-of `warmer_by` for `idle_s`, without a start, outside defrosts, is a machine that does not answer. Where the compressor
+of `warmer_by` for `idle_s`, and for half as long again as it is used to rest, without a start, outside defrosts, is a
+machine that does not answer. Where the compressor
 never rests between defrosts (a valve does the work) there are no starts to learn from; then `warmer_by` above the
 room's own level between defrosts is asked for.
 
-*Runs without cooling.* It has run for `run_s` without a rest other than defrosts, the air is `warmer_by` above its own
-level, and has not become colder by a quarter of `warmer_by` within the last hour. A room that was loaded warm is on its
-way down and is left alone.
+*Runs without cooling.* A compressor that regulates by resting has run for `run_s` without a rest other than defrosts,
+the air is `warmer_by` above its own level, and has not become colder by a quarter of `warmer_by` within the last hour.
+A room that was loaded warm is on its way down and is left alone.
 
 *Runs with its coil far too cold.* The evaporating temperature, while it runs, has been `coil_by` below what is usual
-for an hour (a mean of two hours against one of a week, which stands still meanwhile) and the air has not become colder:
-ice, or too little refrigerant, days before the room is lost. Needs an evaporating temperature.
+for an hour (a mean of two hours against one of a week, which stands still meanwhile) and the air has not become
+colder: ice, or too little refrigerant, days before the room is lost. Needs an evaporating temperature.
 
 Nothing is concluded while the mains are known to be gone (POWER says so), while a door stands open for longer than a
 passage, and in a defrost. What it was is named by what the compressor does when the alarm comes; ice looks like the
@@ -33,7 +34,7 @@ from hanlu.alerts.judge.lasting import QUIET, Lasting
 from hanlu.alerts.kind import Cause, Kind
 from hanlu.alerts.rules.parameters import CompressorParameters
 
-__all__ = ["COMPRESSOR", "CompressorState", "fault"]
+__all__ = ["COMPRESSOR", "CompressorState", "fault", "idle_after_ms"]
 
 _MINUTE: Final = 60_000
 _SMOOTH: Final = 10 * _MINUTE
@@ -49,8 +50,14 @@ _PASSAGE: Final = 3 * _MINUTE
 _SETTLED: Final = 5 * _MINUTE
 """After a start the coil needs so long until its temperature means anything."""
 _COIL_NOW: Final = 2 * _HOUR
-_COIL_USUAL: Final = 7 * 24 * _HOUR
-_COIL_LEARNED: Final = 12 * _HOUR
+_USUAL: Final = 7 * 24 * _HOUR
+_LEARNED_MS: Final = 12 * _HOUR
+_LONGEST_REST: Final = 2 * _HOUR
+"""What is longer is no habit."""
+_FORGETS: Final = 0.05
+_LONGER: Final = 1.5
+_RESTS: Final = 0.85
+"""Usual share of running up to which a compressor regulates by resting."""
 _LONGEST_STEP: Final = _HOUR // 2
 
 
@@ -63,6 +70,9 @@ class CompressorState(NamedTuple):
         ran: the compressor's last word, None without one.
         starts: starts learned from, at most `_REMEMBERED`.
         start_c: level of the air at which it usually starts.
+        rest_ms: how long it is used to rest at most; longer rests count at once, shorter ones slowly.
+        duty_ms: how long its share of running has been watched, outside what explains a rest.
+        duty: that share, mean of a week.
         run_ms: since when it has run without a rest that no defrost explains, None while it rests.
         mark_ms: when `mark` was taken.
         mark: smoothed air about an hour ago.
@@ -79,6 +89,9 @@ class CompressorState(NamedTuple):
     ran: bool | None = None
     starts: int = 0
     start_c: float = 0.0
+    rest_ms: float = 0.0
+    duty_ms: int = 0
+    duty: float = 0.0
     run_ms: int | None = None
     mark_ms: int = 0
     mark: float = 0.0
@@ -111,6 +124,13 @@ def _step(
     if compressor.on and state.ran is False and not (explained or gap or recovering):
         starts = min(starts + 1, _REMEMBERED)
         start_c += (smooth - start_c) / starts
+    rest_ms, duty_ms, duty = state.rest_ms, state.duty_ms, state.duty
+    if compressor.on and state.ran is False and not gap and not state.timer.raised and compressor.off_ms is not None:
+        took = min(compressor.since_ms - compressor.off_ms, _LONGEST_REST)
+        rest_ms = took if took > rest_ms else rest_ms + (took - rest_ms) * _FORGETS
+    if not explained and not recovering:
+        duty_ms += elapsed
+        duty += (compressor.on - duty) * min(1.0, elapsed / max(1, min(duty_ms, _USUAL)))
     run_ms = state.run_ms
     if compressor.on:
         run_ms = at_ms if run_ms is None or gap else run_ms
@@ -126,14 +146,17 @@ def _step(
     if compressor.on and evaporator is not None and at_ms - compressor.since_ms >= _SETTLED and not explained:
         coil_ms += elapsed
         coil += (evaporator - coil) * min(1.0, elapsed / max(1, min(coil_ms, _COIL_NOW)))
-        if coil_ms < _COIL_LEARNED or coil_usual - coil < _HALF * parameters.coil_by:
-            coil_usual += (evaporator - coil_usual) * min(1.0, elapsed / max(1, min(coil_ms, _COIL_USUAL)))
+        if coil_ms < _LEARNED_MS or coil_usual - coil < _HALF * parameters.coil_by:
+            coil_usual += (evaporator - coil_usual) * min(1.0, elapsed / max(1, min(coil_ms, _USUAL)))
     after = CompressorState(
         at_ms,
         smooth,
         compressor.on,
         starts,
         start_c,
+        rest_ms,
+        duty_ms,
+        duty,
         run_ms,
         mark_ms,
         mark,
@@ -171,7 +194,9 @@ def _judged(
         at_ms,
         value,
         # A long run has taken its time already; what is waited for there is a second look.
-        for_ms={"idle": parameters.idle_s * 1000, "run": _HOUR // 2, "coil": _HOUR}[mode],
+        for_ms={"idle": max(parameters.idle_s * 1000, int(_LONGER * state.rest_ms)), "run": _HOUR // 2, "coil": _HOUR}[
+            mode
+        ],
         clear_ms=10 * _MINUTE,
         gap=gap,
         cause=Cause.COMPRESSOR_FAILURE if mode == "idle" and not on else Cause.UNKNOWN,
@@ -214,13 +239,15 @@ def _question(state: CompressorState, parameters: CompressorParameters, at_ms: i
         return ""
     if (
         parameters.run_s > 0
+        and state.duty_ms >= _LEARNED_MS
+        and state.duty <= _RESTS
         and state.run_ms is not None
         and not state.falls
         and at_ms - state.run_ms >= parameters.run_s * 1000
         and smooth >= level + parameters.warmer_by
     ):
         return "run"
-    cold = state.coil_ms >= _COIL_LEARNED and state.coil_usual - state.coil >= parameters.coil_by
+    cold = state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= parameters.coil_by
     return "coil" if cold and smooth >= level - _HALF * parameters.warmer_by else ""
 
 
@@ -238,6 +265,11 @@ def _still(state: CompressorState, parameters: CompressorParameters, signals: Si
 def fault(state: Any) -> str:
     """Return what is known to be wrong, "idle", "run" or "coil"; "" while no alarm stands."""
     return state.mode if isinstance(state, CompressorState) and state.raised else ""
+
+
+def idle_after_ms(state: Any) -> float:
+    """Return how long a rest must be to be longer than this compressor is used to."""
+    return _LONGER * state.rest_ms if isinstance(state, CompressorState) else 0.0
 
 
 COMPRESSOR = Judge(Kind.COMPRESSOR, CompressorState(), _step)

@@ -11,8 +11,10 @@ mean over whole windows, known after two of them) and at least three more than t
 door as well, so there the habit is not held against the room.
 
 *Does not recover.* From the end of the defrost the room has `within_s` to come within `margin` of its own level, the
-one it had when the defrost began. A healthy room needs 13 to 25 min, a failing one was measured at 72. A new defrost,
-an open door (it has an alarm of its own) and a gap end the waiting; a gap while the alarm stands does not end the
+one it had when the defrost began. A healthy room needs 13 to 25 min, a failing one was measured at 72; a room in which
+people work takes longer, so twice what this one usually needs is allowed, and while it is falling by more than 1 K an
+hour, as long again. A new defrost,
+a door left open (it has an alarm of its own) and a gap end the waiting; a gap while the alarm stands does not end the
 alarm.
 """
 
@@ -34,6 +36,12 @@ _HABIT_FADES: Final = 7
 """Windows over which it is a mean."""
 _MORE: Final = 3
 """Twice next to nothing is next to nothing: so many more at least."""
+_RECOVERIES: Final = 10
+_RECOVERIES_KNOWN: Final = 3
+_PASSAGE_MS: Final = 5 * 60_000
+"""A door that is open for no longer explains no slow recovery."""
+_SMOOTH_MS: Final = 10 * 60_000
+_SLOPE_MS: Final = 30 * 60_000
 
 
 def _defrosting(signals: Signals) -> bool:
@@ -133,12 +141,26 @@ class RecoveryState(NamedTuple):
         defrosting: a defrost was in hand at the last reading.
         level: the room's own level when it began, None while unknown.
         end_ms: when it ended and the waiting began, None while nothing is waited for.
+        usual_ms: how long recoveries usually take, mean of the last ten.
+        recovered: how many of them are known, at most ten.
+        mark_ms: when `mark` was taken, half an hour ago at most.
+        mark: mean value then.
+        smooth: mean of ten minutes.
+        slope: kelvin an hour over the last half hour, None while unknown.
+        newest_ms: newest reading since the end.
         timer: of the condition, begun at `end_ms`.
     """
 
     defrosting: bool = False
     level: float | None = None
     end_ms: int | None = None
+    usual_ms: float = 0.0
+    recovered: int = 0
+    mark_ms: int | None = None
+    mark: float = 0.0
+    smooth: float = 0.0
+    slope: float | None = None
+    newest_ms: int | None = None
     timer: Lasting = QUIET
 
     @property
@@ -150,38 +172,61 @@ class RecoveryState(NamedTuple):
 def _recovery(
     state: RecoveryState, parameters: DefrostRecoveryParameters, at_ms: int, value: float, signals: Signals
 ) -> tuple[RecoveryState, Verdict | None]:
-    defrosting = _defrosting(signals)
-    if defrosting:
-        # An alarm that stands goes on standing: the next defrost cannot make the room colder.
-        own = signals.phase.baseline if signals.phase.foot is None else signals.phase.foot
-        level = own if not state.defrosting and not state.timer.raised else state.level
-        timer = state.timer if state.timer.raised else QUIET
-        if state.defrosting and state.end_ms is None and timer is state.timer and level == state.level:
+    if _defrosting(signals):
+        if state.defrosting:
             return state, None
-        return RecoveryState(True, level, None, timer), None
-    end_ms = at_ms if state.defrosting else state.end_ms
-    if state.level is None or (end_ms is None and not state.timer.raised):
-        return (RecoveryState() if state.defrosting else state), None
-    if state.timer.raised:
-        holds: bool | None = value > state.level + parameters.margin
-    else:
-        door_open = signals.door is not None and signals.door.on
-        if value <= state.level + parameters.margin or door_open or signals.gap_ms:
-            return RecoveryState(), None
-        holds = True
+        # An alarm that stands goes on standing: the next defrost cannot make the room colder.
+        level = state.level if state.timer.raised else signals.phase.baseline
+        timer = state.timer if state.timer.raised else QUIET
+        return RecoveryState(True, level, None, state.usual_ms, state.recovered, timer=timer), None
+    if state.defrosting:
+        began = RecoveryState(
+            False, state.level, at_ms, state.usual_ms, state.recovered, at_ms, value, value, None, at_ms, state.timer
+        )
+        return (began if state.level is not None else began._replace(end_ms=None)), None
+    if state.level is None or (state.end_ms is None and not state.timer.raised):
+        return state, None
+    back = value <= state.level + parameters.margin
+    if not state.timer.raised:
+        if back and not signals.gap_ms and state.end_ms is not None:
+            recovered = min(state.recovered + 1, _RECOVERIES)
+            usual = state.usual_ms + (at_ms - state.end_ms - state.usual_ms) / recovered
+            return RecoveryState(usual_ms=usual, recovered=recovered), None
+        door = signals.door
+        propped = door is not None and door.on and at_ms - door.since_ms >= _PASSAGE_MS
+        if back or signals.gap_ms or propped:
+            return RecoveryState(usual_ms=state.usual_ms, recovered=state.recovered), None
+    state = _sloped(state, at_ms, value, signals.gap_ms > 0)
+    allowed = parameters.within_s * 1000.0
+    if state.recovered >= _RECOVERIES_KNOWN:
+        allowed = max(allowed, 2 * state.usual_ms)
+    if state.slope is not None and state.slope <= -1.0:
+        allowed *= 2
     timer, verdict = lasting.last(
         state.timer,
         Kind.DEFROST_RECOVERY,
-        holds,
+        not back,
         at_ms,
         value,
-        for_ms=parameters.within_s * 1000,
-        since_ms=end_ms,
+        for_ms=int(allowed),
+        since_ms=state.end_ms,
         gap=signals.gap_ms > 0,
     )
     if timer.since_ms is None:
-        return RecoveryState(), verdict
-    return RecoveryState(False, state.level, end_ms, timer), verdict
+        return RecoveryState(usual_ms=state.usual_ms, recovered=state.recovered), verdict
+    return state._replace(timer=timer), verdict
+
+
+def _sloped(state: RecoveryState, at_ms: int, value: float, gap: bool) -> RecoveryState:
+    """Return the state with the slope followed."""
+    newest = state.newest_ms
+    if gap or newest is None or state.mark_ms is None:
+        return state._replace(mark_ms=at_ms, mark=value, smooth=value, slope=None, newest_ms=at_ms)
+    smooth = state.smooth + (value - state.smooth) * min(1.0, (at_ms - newest) / _SMOOTH_MS)
+    if at_ms - state.mark_ms < _SLOPE_MS:
+        return state._replace(smooth=smooth, newest_ms=at_ms)
+    slope = (smooth - state.mark) * 3_600_000 / (at_ms - state.mark_ms)
+    return state._replace(mark_ms=at_ms, mark=smooth, smooth=smooth, slope=slope, newest_ms=at_ms)
 
 
 DEFROST_LONG = Judge(Kind.DEFROST_LONG, lasting.QUIET, _long)

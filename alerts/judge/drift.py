@@ -53,6 +53,9 @@ _CYCLES: Final = (0.05, 0.9)
 """A compressor that runs less or more than that does not regulate by resting; its running tells nothing."""
 _FOLLOWS: Final = 1 / 3
 """Share of the move that the coil goes along with at least, when it is real."""
+_MOVES: Final = 0.04
+"""Square kelvin: an air that moves less shows nothing about what goes along with it."""
+_GOES_ALONG: Final = 0.5
 _GOODS: Final = 0.25
 """Share that the goods follow within the hours a drift takes."""
 
@@ -85,6 +88,8 @@ class DriftState(NamedTuple):
         settled_ms: from when the means have forgotten what was before the last interruption.
         now: of 40 min.
         usual: of a week.
+        air_air: mean square of the air's distance to its usual level while the compressor runs.
+        air_coil: mean product of that and the coil's; their ratio says how far the coil goes along.
         marks: (time, level) half an hour apart, the newest of the last two hours, newest last.
         suspicious: the level is on its way and no witness explains it.
         timer: of the condition.
@@ -96,6 +101,8 @@ class DriftState(NamedTuple):
     settled_ms: int = 0
     now: Means = Means()
     usual: Means = Means()
+    air_air: float = 0.0
+    air_coil: float = 0.0
     marks: tuple[tuple[int, float], ...] = ()
     suspicious: bool = False
     timer: Lasting = QUIET
@@ -123,6 +130,13 @@ def _step(
     moved = 0.0 if now.level is None or state.usual.level is None else now.level - state.usual.level
     frozen = learned and abs(moved) >= _FROZEN * parameters.differs_by
     usual = state.usual if frozen else _toward(state.usual, shown, elapsed, min(quiet_ms, _USUAL))
+    air_air, air_coil = state.air_air, state.air_coil
+    if not frozen and shown.evaporator is not None and usual.level is not None and usual.evaporator is not None:
+        share = min(1.0, elapsed / max(1, min(quiet_ms, _USUAL)))
+        off = value - usual.level
+        air_air += (off * off - air_air) * share
+        air_coil += (off * (shown.evaporator - usual.evaporator) - air_coil) * share
+    follows = air_air >= _MOVES and air_coil >= _GOES_ALONG * air_air
     broken = state.calm_ms is None or at_ms - state.calm_ms >= _BREAK
     settled_ms = at_ms + 2 * _NOW if broken else state.settled_ms
     marks = () if broken else state.marks
@@ -133,8 +147,8 @@ def _step(
         )
         if jumped and not state.timer.raised:  # somebody's doing: learn anew
             return DriftState(at_ms), None
-    away = learned and _away(now, usual, moved, parameters.differs_by, signals)
-    suspicious = learned and _away(now, usual, moved, _SUSPECTED * parameters.differs_by, signals)
+    away = learned and _away(now, usual, moved, parameters.differs_by, signals, follows)
+    suspicious = learned and _away(now, usual, moved, _SUSPECTED * parameters.differs_by, signals, follows)
     timer, verdict = state.timer, None
     if away or timer.since_ms is not None:
         timer, verdict = lasting.last(
@@ -147,7 +161,9 @@ def _step(
             upward=moved >= 0,
             cause=Cause.SENSOR_DRIFT,
         )
-    return DriftState(at_ms, quiet_ms, at_ms, settled_ms, now, usual, marks, suspicious, timer), verdict
+    return DriftState(
+        at_ms, quiet_ms, at_ms, settled_ms, now, usual, air_air, air_coil, marks, suspicious, timer
+    ), verdict
 
 
 def _quiet(signals: Signals) -> bool:
@@ -191,7 +207,7 @@ def _holds(timer: Lasting, away: bool, moved: float, differs_by: float) -> bool 
     return None if abs(moved) >= _FROZEN * differs_by else False
 
 
-def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals) -> bool:
+def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals, follows: bool) -> bool:
     """Tell whether the channel has moved by `by` while what should have gone along has not."""
     if signals.others and now.apart is not None and usual.apart is not None:
         return abs(now.apart - usual.apart) >= by and abs(moved) >= by / 2
@@ -206,7 +222,7 @@ def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals) -
     if signals.evaporator is not None and now.evaporator is not None and usual.evaporator is not None:
         if abs(now.evaporator - usual.evaporator) > max(1.0, _FOLLOWS * abs(moved)):
             return False
-        witnesses += 1
+        witnesses += follows
     if signals.product is not None and now.product is not None and usual.product is not None:
         if (now.product - usual.product) * sign > max(0.3, _GOODS * abs(moved)):
             return False

@@ -170,7 +170,9 @@ class Room:
             if verdict is not None:
                 verdicts.append((rule, verdict))
         if memory.explained:
-            verdicts.extend(_released(plan, memory, at_ms, value))
+            verdicts.extend(
+                (rule, _named(memory, verdict, signals)) for rule, verdict in _released(plan, memory, at_ms, value)
+            )
         self._note_due(channel_id)
         return Taken(tuple(verdicts), elsewhere=elsewhere) if verdicts or elsewhere else _NOTHING
 
@@ -209,7 +211,7 @@ class Room:
         return tuple(found)
 
     def _judge(self, memory: Memory, rule: Assigned, at_ms: int, value: float, signals: Signals) -> Verdict | None:
-        """Let one rule judge, and name what lies behind an alarm that begins to call."""
+        """Let one rule judge."""
         judge = JUDGES.get(rule.kind)
         if judge is None:
             return None
@@ -218,15 +220,7 @@ class Room:
         memory.states[rule.kind] = after
         if verdict is not None and rule.kind in EXPLAINED_BY_LIMIT:
             verdict = _explained(memory, verdict)
-        if (
-            verdict is not None
-            and verdict.hold is None
-            and verdict.cause is Cause.UNKNOWN
-            and verdict.move in {Move.RAISE, Move.RELEASE}
-        ):
-            found = cause.diagnose(rule.kind, at_ms, signals, memory.facts, memory.states)
-            return verdict._replace(cause=found)
-        return verdict
+        return None if verdict is None else _named(memory, verdict, signals)
 
     def _note_due(self, channel_id: int) -> None:
         """Keep when a channel's next alarm comes without another word of it."""
@@ -278,6 +272,14 @@ class Room:
         if plan.metric in TRACKED:
             memory.facts = cause.observe(memory.facts, at_ms, value, signals)
         return signals
+
+
+def _named(memory: Memory, verdict: Verdict, signals: Signals) -> Verdict:
+    """Name what lies behind an alarm that begins to call, where its judge has not."""
+    if verdict.cause is Cause.UNKNOWN and verdict.hold is None and verdict.move in {Move.RAISE, Move.RELEASE}:
+        found = cause.diagnose(verdict.kind, verdict.at_ms, signals, memory.facts, memory.states)
+        return verdict._replace(cause=found)
+    return verdict
 
 
 def _limit_calls(memory: Memory) -> bool:
