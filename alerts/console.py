@@ -17,9 +17,11 @@ from markupsafe import Markup
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hanlu.alerts.alarm_actions import add_alarm_actions
-from hanlu.alerts.alarm_pages import add_alarm_pages
+from hanlu.alerts.alarm_pages import add_alarm_pages, shown
 from hanlu.alerts.config import ConsoleConfig
 from hanlu.alerts.desk import Desk
+from hanlu.alerts.excursion.pages import add_excursion_pages
+from hanlu.alerts.lines import Wanted, arrange
 from hanlu.alerts.live import Viewer
 from hanlu.alerts.quality_page import add_quality_page
 from hanlu.alerts.read import SPARK_GAP_MS, Read
@@ -40,6 +42,9 @@ __all__ = ["router"]
 
 ZONES_PER_PAGE = 36
 """So many cards keep the first view under 100 KB with everything it needs."""
+
+CALLING_SHOWN = 5
+"""So many alarms are told in a sentence above the rooms."""
 
 GATEWAYS_PER_PAGE = 50
 
@@ -67,6 +72,7 @@ def router(web: RoomWeb) -> APIRouter:
     add_alarm_pages(routes, web, desk)
     add_rule_pages(routes, web, desk)
     add_alarm_actions(routes, web, desk)
+    add_excursion_pages(routes, web, desk)
     add_wallboard(routes, web, desk)
     add_load_pages(routes, web, desk)
     add_handover_pages(routes, web, desk)
@@ -87,9 +93,11 @@ def _add_overview(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
         with desk.reading(person) as (read, now_ms, frame):
             codes = read.zone_codes(site or None)
             pages = max(1, -(-len(codes) // ZONES_PER_PAGE))
-            shown = codes[(page - 1) * ZONES_PER_PAGE : page * ZONES_PER_PAGE]
-            zones = read.zones(shown, now_ms)
+            zones = read.zones(codes[(page - 1) * ZONES_PER_PAGE : page * ZONES_PER_PAGE], now_ms)
+            lines = arrange(read.lines(), Wanted(site=site or ""))
+            calling = [each for each in lines[:CALLING_SHOWN] if any(one.calls for one in each)]
             context = {
+                "calling": shown(read, calling),
                 "zones": zones,
                 "sparks": {each.main.channel_id: _spark(each) for each in zones},
                 "sites": read.sites(desk.SITES_LISTED + 1),

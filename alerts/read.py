@@ -6,13 +6,16 @@ instants are Unix milliseconds UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, TypeVar
 
 from psycopg.rows import class_row, dict_row
 
+from hanlu.alerts.judge.cycle import expected_back
+from hanlu.alerts.judge.room import unpack
+from hanlu.alerts.kind import Hold
 from hanlu.alerts.lines import Slim
 from hanlu.alerts.quality import GatewayQuality, Window
 from hanlu.alerts.views import (
@@ -41,6 +44,7 @@ _QUERIES = load_queries("hanlu.alerts")
 _Row = TypeVar("_Row")
 _SPARK_SPAN = timedelta(hours=6)
 _SPARK_BUCKET = timedelta(minutes=10)
+_DEFROSTING = frozenset({Hold.DEFROST, Hold.DEFROST_SEEN})
 _ZONE_ALARMS = 1000
 """Most open alarms read for the zones of a page."""
 SPARK_GAP_MS = 25 * 60_000
@@ -75,9 +79,11 @@ class Read:
         channels = self._all(ChannelNow, "console_channels", zones=list(codes))
         alarms = self.alarms(zones=codes, open_only=True, limit=_ZONE_ALARMS)
         quiet = self.quiet(codes)
+        held = {each.channel_id for each in alarms if each.hold_reason in _DEFROSTING and each.channel_id is not None}
+        back = self._back(sorted(held))
         groups = [_ordered(group) for _, group in groupby(channels, key=lambda each: each.zone)]
         curves = self._sparks([group[0] for group in groups if not group[0].is_switch], now_ms) if sparks else {}
-        return [_zone(group, alarms, quiet, curves.get(group[0].channel_id, ()), now_ms) for group in groups]
+        return [_zone(group, alarms, quiet, back, curves.get(group[0].channel_id, ()), now_ms) for group in groups]
 
     def counts(self) -> Counts:
         """Return what stands at the top."""
@@ -226,6 +232,15 @@ class Read:
             for channel_id, group in groupby(rows, key=lambda row: row[0])
         }
 
+    def _back(self, channel_ids: Sequence[int]) -> dict[int, int]:
+        """Return when the defrosts of some channels should be over, as far as the judges remember one."""
+        if not channel_ids:
+            return {}
+        with self._connection.cursor() as cursor:
+            rows = cursor.execute(_QUERIES["console_memory"], {"channels": list(channel_ids)}).fetchall()
+        told = {channel_id: expected_back(unpack(state).cycle) for channel_id, state in rows}
+        return {channel_id: at_ms for channel_id, at_ms in told.items() if at_ms is not None}
+
     def _ids(self, query: str, alarm_id: int, limit: int) -> list[int]:
         with self._connection.cursor() as cursor:
             rows = cursor.execute(_QUERIES[query], {"alarm_id": alarm_id, "limit": limit}).fetchall()
@@ -265,6 +280,7 @@ def _zone(
     channels: tuple[ChannelNow, ...],
     alarms: Sequence[Alarm],
     quiet: Sequence[Quiet],
+    back: Mapping[int, int],
     spark: tuple[Sample, ...],
     now_ms: int,
 ) -> ZoneNow:
@@ -281,6 +297,7 @@ def _zone(
         standing,
         standing in (Standing.NORMAL, Standing.RETURNED) and any(each.beyond_limit for each in channels),
         tuple(each for each in quiet if each.zone == main.zone),
+        max((back[each.channel_id] for each in channels if each.channel_id in back), default=None),
     )
 
 

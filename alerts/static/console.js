@@ -260,6 +260,10 @@ function connect() {
   };
 }
 
+// A link may point into what is folded away.
+const aim = location.hash && document.getElementById(location.hash.slice(1));
+if (aim?.localName === 'details') aim.open = true;
+
 connect();
 setInterval(grow, 1000);
 setInterval(() => state.dataset.state === 'on' && !document.hidden && refresh('[data-region]:not([data-region-tick])'), 60_000);

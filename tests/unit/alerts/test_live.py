@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanlu.alerts.live import AlarmChange, Batch, ChannelPlace, Position, Viewer, messages, newest, reset, tick
+from hanlu.alerts.live import (
+    AlarmChange,
+    Batch,
+    ChannelPlace,
+    Position,
+    Viewer,
+    messages,
+    newest,
+    reset,
+    rows_event,
+    tick,
+)
 from hanlu.alerts.views import Counts
 
 PLACES = {1: ChannelPlace("/1/2/", "room"), 2: ChannelPlace("/1/2/", "chill"), 3: ChannelPlace("/1/3/", "far")}
-ALARM = AlarmChange("9", 4, 17, "raise", "UNACKNOWLEDGED", "high", 1, 1, "room", "store", "/1/2/")
+ALARM = AlarmChange("9", 4, 17, "raise", "UNACKNOWLEDGED", "high", 1, "NONE", "room", "store", "/1/2/")
 BATCH = Batch(Position(8, 5, 9, 4), {1: (1000, -18.0), 2: (1000, 4.0), 3: (1000, 2.0)}, (ALARM,))
 
 
@@ -51,8 +62,14 @@ def test_newest_reading_of_a_channel_wins_whatever_the_order() -> None:
     assert newest([([1, 1], [20, 10], [2.0, 1.0]), ([1, 2], [15, 5], [9.0, 5.0])]) == {1: (20, 2.0), 2: (5, 5.0)}
 
 
+def test_changed_lines_travel_as_they_were_made() -> None:
+    [(name, at, data)] = events(rows_event(['<tbody data-key="a1">"行"</tbody>'], BATCH.position, more=False))
+    assert (name, at) == ("rows", "8-5-9-4")
+    assert data == {"rows": ['<tbody data-key="a1">"行"</tbody>'], "more": False}
+
+
 def test_tick_and_reset_carry_the_position() -> None:
-    counts = Counts(1, 2, 3, 4, None, 5, 6, 7, 8, 9, 10, 11)
+    counts = Counts(1, 1, 0, 0, 2, 0, 3, 4, None, 5, 6, 7, 8, 9, 10, 11)
     [(name, at, data)] = events(tick(counts, BATCH.position, 77))
     assert (name, at) == ("tick", "8-5-9-4")
     assert isinstance(data, dict)

@@ -8,6 +8,10 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+from hanlu.alerts.alarm import Event, ProcessState, SuppressionEvent, SuppressionState
+from hanlu.alerts.desk import SHELF_REASONS
+from hanlu.alerts.kind import Cause, Hold, Kind
+from hanlu.alerts.lines import Tab
 from hanlu.alerts.trend import Trend, payload
 from hanlu.alerts.views import ChannelNow, Named, Standing, Switch, ZoneNow, on_spans
 from hanlu.alerts.wording import live_words, metric_name, reason_name, words
@@ -79,10 +83,23 @@ def test_every_word_the_templates_and_the_code_ask_for_is_there_in_both_language
         texts |= json.loads(path.read_text(encoding="utf-8"))
     assert all(set(each) == {"zh", "en"} and all(each.values()) for each in texts.values())
     asked: set[str] = set()
-    for file in [*ROOM.glob("templates/alerts/*.html"), *ROOM.rglob("*.py")]:
-        asked |= set(re.findall(r"['\"](alerts\.[a-z0-9_]+\.[A-Za-z0-9_]+)['\"]", file.read_text(encoding="utf-8")))
-    actions = {"alerts.engine.lost", "alerts.engine.wait", "alerts.engine.start", "alerts.stream.lost",
-               "alerts.stream.refused", "alerts.alarm.acknowledge"}  # fmt: skip
-    assert asked - actions <= set(texts)
+    for file in ROOM.glob("templates/alerts/*.html"):
+        asked |= set(re.findall(r"['\"](alerts\.[a-z0-9_]+\.[A-Za-z0-9_.]*[A-Za-z0-9_])['\"]", file.read_text("utf-8")))
+    for file in ROOM.rglob("*.py"):
+        asked |= set(re.findall(r"\bsay\(\s*['\"](alerts\.[A-Za-z0-9_.]+)['\"]", file.read_text("utf-8")))
+    assert asked <= set(texts)
+    for group, codes in {
+        "kind": Kind,
+        "cause": Cause,
+        "hold": Hold,
+        "event": [*Event, *SuppressionEvent, "correct", "cause", "assign", "explain"],
+        "process": ProcessState,
+        "suppression": [each for each in SuppressionState if each != "NONE"],
+        "standing": Standing,
+        "shelve.reason": SHELF_REASONS,
+        "tab": Tab,
+    }.items():
+        assert {f"alerts.{group}.{each}" for each in codes} <= set(texts), group
     assert set(json.loads(live_words("zh"))) == {"live.on", "live.wait", "live.off", "age.seconds", "age.minutes",
-                                                 "age.hours", "age.days"}  # fmt: skip
+                                                 "age.hours", "age.days", "span.minutes", "span.hours", "span.days",
+                                                 "left.left", "left.over"}  # fmt: skip
