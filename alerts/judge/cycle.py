@@ -87,6 +87,8 @@ RECOVERY_MOST_MS: Final = 75 * _MINUTE
 """No recovery explains more, however bad the room's habit."""
 OWN_MARGIN_MS: Final = 10 * _MINUTE
 """Beyond the room's own recoveries."""
+SEEN_MARGIN_MS: Final = 5 * _MINUTE
+"""Beyond the length of its own defrosts, seen in the curve: a foot is found to a few minutes."""
 SHORT_MS: Final = 10 * _MINUTE
 SHORT_SEEN_MS: Final = 25 * _MINUTE
 """Shorter ones teach nothing: a defrost that was called off; in the curve, a door."""
@@ -383,7 +385,7 @@ def _expected_end(state: CycleState, *, ended: bool) -> int:
         return state.began_ms + TOLD_MOST_MS
     own = LENGTH_MS
     if learned:
-        own = _upper([each.length_ms for each in cycles]) + OWN_MARGIN_MS
+        own = _upper([each.length_ms for each in cycles]) + SEEN_MARGIN_MS
         own = min(max(own, SEEN_LEAST_MS), SEEN_MOST_MS)
     return state.began_ms + own
 
