@@ -23,6 +23,7 @@ from hanlu.alerts.desk import Desk
 from hanlu.alerts.excursion.pages import add_excursion_pages
 from hanlu.alerts.lines import Wanted, arrange
 from hanlu.alerts.live import Viewer
+from hanlu.alerts.people.pages import add_people_pages
 from hanlu.alerts.quality_page import add_quality_page
 from hanlu.alerts.read import SPARK_GAP_MS, Read
 from hanlu.alerts.rules.pages import add_rule_pages
@@ -76,6 +77,7 @@ def router(web: RoomWeb) -> APIRouter:
     add_wallboard(routes, web, desk)
     add_load_pages(routes, web, desk)
     add_handover_pages(routes, web, desk)
+    add_people_pages(routes, web, desk)
     _add_stream(routes, web, hub)
     return routes
 

@@ -232,7 +232,11 @@ def _options(settings: Settings, shared: _Shared) -> Mapping[str, Mapping[str, A
         },
         "reader": {},
         "ingest": {"database_url": database_url(settings)},
-        "alerts": {"uplot": CHART_SCRIPT in shared.renderer.static, "stopping": shared.stopping},
+        "alerts": {
+            "uplot": CHART_SCRIPT in shared.renderer.static,
+            "stopping": shared.stopping,
+            "notify": settings.notify,
+        },
         "trace": {"chain_url": trace.anchor.url, "capture": trace.capture, "curve": trace.curve},
     }
 

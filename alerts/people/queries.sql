@@ -419,3 +419,82 @@ UPDATE alerts.acknowledge_link
 SET used_at = %(now)s
 WHERE token_sha256 = %(token_sha256)s AND used_at IS NULL AND expires_at > %(now)s
 RETURNING notification_id
+
+-- Pages ------------------------------------------------------------------------------------------------------------------
+
+-- name: page_organisations
+-- The nodes of a subtree, as a tree is read.
+SELECT organisation_id, code, name_zh, name_en, path
+FROM registry.organisation
+WHERE path LIKE %(scope)s || '%%'
+ORDER BY path
+
+-- name: page_above
+-- The nodes above and at the head of a subtree, with their names.
+SELECT organisation_id, code, name_zh, name_en, path
+FROM registry.organisation
+WHERE %(scope)s LIKE path || '%%' AND path <> %(scope)s
+ORDER BY path
+
+-- name: page_sites
+-- The sites of a subtree.
+SELECT s.site_id, s.organisation_id, s.code, s.name_zh, s.name_en
+FROM registry.site AS s
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s || '%%'
+ORDER BY s.code
+
+-- name: page_mutes
+-- Mutes of a subtree: those that stand or are to come, and the last that ended.
+SELECT m.mute_id, m.organisation_id, o.name_zh AS organisation_zh, o.name_en AS organisation_en, s.name_zh AS site_zh,
+    s.name_en AS site_en, m.priorities, (extract(epoch FROM m.begins_at) * 1000)::bigint AS begins_ms,
+    (extract(epoch FROM m.ends_at) * 1000)::bigint AS ends_ms, m.reason, m.made_by
+FROM alerts.mute AS m
+JOIN registry.organisation AS o USING (organisation_id)
+LEFT JOIN registry.site AS s USING (site_id)
+WHERE o.path LIKE %(scope)s || '%%'
+ORDER BY m.ends_at > %(now)s DESC, m.ends_at DESC
+LIMIT 50
+
+-- name: page_log
+-- Messages to receivers of a subtree, the newest first.
+SELECT
+    n.notification_id, r.code, r.name, r.kind, n.purpose, n.priority, n.state, n.reason, n.attempts, n.possible_repeat,
+    n.message, (extract(epoch FROM n.made_at) * 1000)::bigint AS made_ms,
+    (extract(epoch FROM n.due_at) * 1000)::bigint AS due_ms,
+    (extract(epoch FROM n.finished_at) * 1000)::bigint AS finished_ms,
+    coalesce((
+        SELECT array_agg(DISTINCT l.alarm_id) FROM alerts.notification_line AS l
+        WHERE l.notification_id = n.notification_id
+    ), '{}') AS alarm_ids
+FROM alerts.notification AS n
+JOIN alerts.receiver AS r USING (receiver_id)
+JOIN registry.organisation AS o USING (organisation_id)
+WHERE o.path LIKE %(scope)s || '%%'
+    AND (%(state)s::text IS NULL OR n.state = %(state)s)
+    AND (%(code)s::text IS NULL OR r.code = %(code)s)
+    AND (%(before)s::bigint IS NULL OR n.notification_id < %(before)s)
+ORDER BY n.notification_id DESC
+LIMIT %(limit)s
+
+-- name: page_attempts
+-- The attempts of messages.
+SELECT notification_id, number, (extract(epoch FROM at) * 1000)::bigint AS at_ms, outcome, detail,
+    (extract(epoch FROM retry_at) * 1000)::bigint AS retry_ms
+FROM alerts.notification_attempt
+WHERE notification_id = ANY(%(notification_ids)s::bigint[])
+ORDER BY notification_attempt_id
+
+-- name: page_untold
+-- Alarms of a subtree that call a person and of which nobody was told because nobody is named.
+SELECT count(DISTINCT l.alarm_id) AS count
+FROM alerts.notification_line AS l
+JOIN alerts.summons AS s ON s.alarm_id = l.alarm_id AND s.version = l.version AND s.ended_at IS NULL
+JOIN alerts.alarm_place_v AS p ON p.alarm_id = l.alarm_id
+WHERE l.state = 'dropped' AND l.reason IN ('nobody_named', 'nobody_on_call') AND p.organisation_path LIKE %(scope)s || '%%'
+
+-- name: page_versions
+-- Which versions of rotas and policies there are.
+SELECT 'rota' AS subject, code, organisation_id, version FROM alerts.rota
+UNION ALL
+SELECT 'escalation', organisation_id::text, organisation_id, version FROM alerts.escalation
