@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from fix_alerts import FROZEN, Cell, County
+from fix_alerts import DEFROST, FROZEN, Cell, County
 
 from hanlu.alerts.excursion.follower import Follower
 from hanlu.alerts.excursion.store import Store
@@ -21,6 +21,10 @@ START = 1_750_000_000_000
 
 WARM = [-18.0] * 10 + [-16.0, -14.0, -12.0] + [-10.0] * 30 + [-12.0, -14.0, -16.0] + [-18.0] * 10
 """A frozen room that stands open for three quarters of an hour: one reading a minute, limit -15."""
+
+LOT = "https://id.gs1.org/01/06901234567892/10/TAO-2026-07"
+GLN = "6901234000016"
+"""A lot of peaches, and the frozen room as a place."""
 
 
 def minutes(values: Sequence[float], channel: int = FROZEN, start: int = START, step: int = 1) -> list[Cell]:
@@ -147,3 +151,27 @@ def at(minute: float) -> object:
 def accounts(county: County) -> Accounts:
     """A county with a frozen room, its alarms and their accounts; the clock stands two hours after START."""
     return Accounts(county, ManualClock(START + 120 * MINUTE))
+
+
+@pytest.fixture
+def reported(accounts: Accounts) -> int:
+    """A frozen room's excursion with lots, an acknowledgement and a correction; returns its alarm."""
+    county = accounts.county
+    county.query("UPDATE registry.zone SET gln = %s WHERE zone_id = 1", GLN)
+    county.query(
+        "INSERT INTO registry.product (gtin, name_zh, name_en, limit_profile_code)"
+        " VALUES ('06901234567892', '炎陵黄桃', 'Yanling peach', 'chilled')"
+    )
+    cells = minutes(WARM)
+    county.arrive(cells[:20] + cells[25:])
+    county.arrive(minutes([0, 0] + [1] * 30 + [0] * 20, channel=DEFROST))
+    alarm = accounts.raised(11, returned=47)
+    accounts.acknowledged(alarm, 60, "li", "门封条已更换 <b>door seal</b>")
+    accounts.stands_in(LOT, GLN, -600, 30)
+    accounts.stands_in(LOT.replace("07", "08"), GLN, -600, None)
+    accounts.stands_in(LOT.replace("07", "09"), GLN, -600, 5)
+    accounts.settle()
+    county.arrive([(FROZEN, cells[22][1], -9.0)], lane="backlog")
+    accounts.clock.advance(10)
+    accounts.settle()
+    return alarm

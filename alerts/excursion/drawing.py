@@ -117,7 +117,7 @@ class Plot(Flowable):
         canvas = self.canv
         canvas.setLineWidth(0.3)
         canvas.setStrokeColor(_GREY)
-        step = _nice((self._high - self._low) / 6)
+        step = _nice((self._high - self._low) / 8)
         digits = max(0, -math.floor(math.log10(step)))
         for index in range(math.ceil(self._low / step), math.floor(self._high / step) + 1):
             y = self._y(index * step)
@@ -185,14 +185,9 @@ class Plot(Flowable):
         canvas.setFillColor(_GREY)
 
     def _limit_label(self) -> None:
-        """Write what the line is on the good side of it, at the right, where the curve has come back."""
-        label, y = self._data.limit_label, self._y(self._data.limit)
-        wide = width(label, _SIZE) + 4
-        below = y - 10 if self._data.upward else y + 3
-        x = self.width - _RIGHT - wide
-        self.canv.setFillColor(Color(1, 1, 1))
-        self.canv.rect(x - 1, below - 1, wide, 9, stroke=0, fill=1)
-        self._text(x + 1, below + 1, label, "start")
+        """Write what the line is on its far side, at the left, where the curve is not beyond it yet."""
+        y = self._y(self._data.limit)
+        self._text(_LEFT + 4, y + 3 if self._data.upward else y - 9, self._data.limit_label, "start")
 
     def _strips(self) -> None:
         canvas = self.canv

@@ -338,6 +338,21 @@ JOIN registry.channel_v AS o
 WHERE c.channel_id = %(channel_id)s
 ORDER BY array_position(ARRAY['defrost', 'door_open', 'compressor'], o.metric), o.channel_id
 
+-- name: excursion_series
+-- A channel's readings that are not bad in a span, summarised by bucket; a bucket with a hole in it, or after one, says so.
+SELECT
+    (extract(epoch FROM min(observed_at)) * 1000)::bigint AS at_ms,
+    avg(value) AS value, min(value) AS low, max(value) AS high, coalesce(bool_or(after_gap), false) AS after_gap
+FROM (
+    SELECT
+        observed_at, value,
+        observed_at - lag(observed_at) OVER (ORDER BY observed_at) > %(gap)s::interval AS after_gap
+    FROM telemetry.reading_v
+    WHERE channel_id = %(channel_id)s AND quality < 2 AND observed_at >= %(from_at)s AND observed_at <= %(to_at)s
+) AS r
+GROUP BY date_bin(%(bucket)s, observed_at, 'epoch')
+ORDER BY 1
+
 -- name: excursion_switched
 -- Readings of a channel that says on or off.
 SELECT (extract(epoch FROM observed_at) * 1000)::bigint AS at_ms, value

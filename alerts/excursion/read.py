@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -291,13 +291,21 @@ class Reader:
         around = max(_LEAST_AROUND_MS, round((one.end_ms - one.from_ms) * _AROUND))
         span = Span(one.from_ms - around, one.end_ms + around)
         limits = {"channel_id": one.channel_id, "from_at": from_ms(span.from_ms), "to_at": from_ms(span.to_ms)}
-        samples = _thinned(self._pairs("excursion_readings", limits), span, one.gap_ms)
+        bucket = (span.to_ms - span.from_ms) / _POINTS
+        # A bucket of a millisecond holds one reading: a short curve is drawn of the readings themselves.
+        plain = bucket <= one.period_s * 1000
+        series = limits | {
+            "gap": timedelta(milliseconds=one.gap_ms), "bucket": timedelta(milliseconds=1 if plain else bucket),
+        }  # fmt: skip
+        samples = [
+            Sample(at_ms, value, None if plain else low, None if plain else high, after_gap)
+            for at_ms, value, low, high, after_gap in self._connection.execute(_QUERIES["excursion_series"], series)
+        ]
         switches = []
         rows = self._connection.execute(_QUERIES["excursion_switches"], {"channel_id": one.channel_id}).fetchall()
         for channel_id, metric, period_s, gap_ms in rows:
             readings = self._pairs("excursion_switched", limits | {"channel_id": channel_id})
             switches.append((metric, list(on_spans(_switches(readings, gap_ms), round(period_s * 1000)))))
-        bucket = (span.to_ms - span.from_ms) / _POINTS
         return Curve(span, samples, switches, max(float(one.gap_ms), 2.5 * bucket))
 
     def _pairs(self, query: str, parameters: dict[str, Any]) -> list[tuple[int, float]]:
@@ -320,22 +328,3 @@ def _switches(readings: Sequence[tuple[int, float]], gap_ms: int) -> list[Switch
         after_gap = before is None or at_ms - before > gap_ms
         rows.append(Switch(at_ms, before, value >= 0.5, after_gap, index == len(readings) - 1))
     return rows
-
-
-def _thinned(readings: Sequence[tuple[int, float]], span: Span, gap_ms: int) -> list[Sample]:
-    """Return the curve in at most about `_POINTS` points: means with least and greatest, so that no peak is lost."""
-    if len(readings) <= _POINTS:
-        return [Sample(at_ms, value) for at_ms, value in readings]
-    bucket = (span.to_ms - span.from_ms) / _POINTS
-    made: list[Sample] = []
-    group: list[tuple[int, float]] = []
-    hole, before = False, None
-    for at_ms, value in [*readings, (span.to_ms + round(2 * bucket), 0.0)]:
-        if group and (at_ms - span.from_ms) // bucket != (group[0][0] - span.from_ms) // bucket:
-            values = [each for _, each in group]
-            made.append(Sample(group[0][0], sum(values) / len(values), min(values), max(values), hole))
-            group, hole = [], False
-        hole = hole or (before is not None and at_ms - before > gap_ms)
-        group.append((at_ms, value))
-        before = at_ms
-    return made

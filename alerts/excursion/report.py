@@ -30,11 +30,13 @@ __all__ = ["report_pdf"]
 _MARGIN: Final = 18 * mm
 _LINE: Final = Color(0.6, 0.6, 0.6)
 _SMALL_SIZE: Final = 7.5
-_BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=9, leading=13, wordWrap="CJK")
+_BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=9, leading=13)
 _STRONG = ParagraphStyle("strong", parent=_BODY, fontSize=11.5, leading=15)
 _LABEL = ParagraphStyle("label", parent=_BODY, fontSize=8, leading=12, textColor=Color(0.3, 0.3, 0.3))
 _SMALL = ParagraphStyle("small", parent=_BODY, fontSize=_SMALL_SIZE, leading=11)
-_HEADING = ParagraphStyle("heading", parent=_BODY, fontSize=11.5, leading=16, spaceBefore=9, spaceAfter=3)
+_HEADING = ParagraphStyle(
+    "heading", parent=_BODY, fontSize=11.5, leading=16, spaceBefore=9, spaceAfter=3, keepWithNext=1
+)
 _TITLE = ParagraphStyle("title", parent=_BODY, fontSize=18, leading=24)
 _NOTICE = ParagraphStyle(
     "notice", parent=_BODY, borderColor=black, borderWidth=1, borderPadding=5, spaceBefore=8, spaceAfter=8
@@ -158,9 +160,9 @@ def _head(detail: Detail, say: Say) -> list[Flowable]:
     force = say("report.in_force", day=profile.effective_from.isoformat()) if profile else ""
     rows = [
         (say("report.organisation"), one.name("organisation", say.lang)),
-        (say("report.site"), f"{one.name('site', say.lang)} ({one.site})"),
-        (say("report.zone"), f"{one.name('zone', say.lang)} ({one.zone})"),
-        (say("report.channel"), f"{metric_name(one.metric, say.lang)} ({one.channel})"),
+        (say("report.site"), f"{one.name('site', say.lang)}\n{one.site}"),
+        (say("report.zone"), f"{one.name('zone', say.lang)}\n{one.zone}"),
+        (say("report.channel"), f"{metric_name(one.metric, say.lang)}\n{one.channel}"),
         (say("limit"), say.limit(one)),
         (say("report.profile"), f"{profile.code}, {force}" if profile else say("report.profile.none")),
         (say("report.source"), profile.source if profile else "—"),
@@ -220,7 +222,7 @@ def _curve(detail: Detail, say: Say, lang: Lang) -> list[Flowable]:
         [(word(f"alerts.strip.{metric}"), spans) for metric, spans in drawn.switches],
         unit_label(one.unit), say.limit(one),
     )  # fmt: skip
-    return [KeepTogether([_heading(say("curve")), Plot(plot), _text(say("curve.gaps"), _SMALL)])]
+    return [KeepTogether([_heading(say("curve")), Plot(plot), Spacer(1, 4), _text(say("curve.gaps"), _SMALL)])]
 
 
 def _alarms(detail: Detail, say: Say) -> list[Flowable]:
@@ -230,7 +232,7 @@ def _alarms(detail: Detail, say: Say) -> list[Flowable]:
         if each.rule_code is None:
             return say("rule.none")
         title = (each.rule_zh if say.lang == "zh" else each.rule_en) or ""
-        return f"{title} ({say('rule.version', code=each.rule_code, version=each.rule_version)})".strip()
+        return f"{title}\n{say('rule.version', code=each.rule_code, version=each.rule_version)}".strip()
 
     rows = [
         (
@@ -242,7 +244,7 @@ def _alarms(detail: Detail, say: Say) -> list[Flowable]:
         )
         for each in detail.alarms
     ]  # fmt: skip
-    head = ("No.", say("alarms"), say("limit"), say("raised"), say("returned"), say("rule"))
+    head = (say("no"), word("alerts.list.what"), say("limit"), say("raised"), say("returned"), say("rule"))
     return [_heading(say("alarms")), _table(head, rows, (0.07, 0.2, 0.12, 0.16, 0.16, 0.29))]
 
 
@@ -253,7 +255,7 @@ def _acts(detail: Detail, say: Say) -> list[Flowable]:
         (say.time(each.at_ms, seconds=True), f"{each.alarm_id}", each.actor, say(f"act.{each.event}"), each.note or "—")
         for each in detail.acts
     ]
-    head = (say("corrections.when"), "No.", say("who"), say("what"), say("note"))
+    head = (say("when"), say("no"), say("who"), say("what"), say("note"))
     return [_heading(say("acts")), _table(head, rows, (0.2, 0.07, 0.15, 0.15, 0.43))]
 
 
@@ -298,15 +300,15 @@ def _method(detail: Detail, say: Say) -> list[Flowable]:
 def _signatures(say: Say) -> Flowable:
     wide = A4[0] - 2 * _MARGIN
     cells = [
-        [_text(say(f"report.{who}")), "", _text(f"{say('report.date')}")]
+        [_text(say(f"report.{who}")), "", "", _text(say("report.date")), ""]
         for who in ("operator", "quality")
     ]  # fmt: skip
     table = Table(
-        cells, colWidths=[wide * 0.2, wide * 0.45, wide * 0.35], rowHeights=[13 * mm] * 2, hAlign="LEFT",
+        cells, colWidths=[wide * share for share in (0.16, 0.44, 0.04, 0.1, 0.26)], rowHeights=[13 * mm] * 2,
+        hAlign="LEFT",
         style=[
             ("VALIGN", (0, 0), (-1, -1), "BOTTOM"), ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("LINEBELOW", (1, 0), (1, -1), 0.8, black), ("LEFTPADDING", (2, 0), (2, -1), 12),
-            ("LINEBELOW", (2, 0), (2, -1), 0.8, black),
+            ("LINEBELOW", (1, 0), (1, -1), 0.8, black), ("LINEBELOW", (4, 0), (4, -1), 0.8, black),
         ],
     )  # fmt: skip
     return KeepTogether([Spacer(1, 4), table])
