@@ -102,13 +102,16 @@ class Ledger:
     def flush(self) -> int:
         """Write what has moved and what the journal says of it; return the number of journal entries."""
         moved = [each for each in self._held.values() if each.entries]
+        # What has returned makes room for a new occurrence of the same subject; what a new one explains comes after it.
+        later = [each for each in moved if isinstance(each.explained_by, Occurrence) and not each.explained_by.alarm_id]
+        first = [each for each in moved if each not in later]
+        self._update(first)
         # A parent's key must be there before its children name it.
         for late in (False, True):
             self._insert([each for each in self._born if isinstance(each.explained_by, Occurrence) is late])
         born, self._born = self._born, []
-        if moved:
-            self._connection.execute(_QUERIES["ledger_update"], _columns(moved, _UPDATED))
-        told = [(each.alarm_id, *entry) for each in (*born, *moved) for entry in each.entries]
+        self._update(later)
+        told = [(each.alarm_id, *entry) for each in (*first, *born, *later) for entry in each.entries]
         if told:
             names = ("alarm_id", "version", "at_ms", "event", "from_state", "to_state", "actor", "value", "note")
             columns = [list(column) for column in zip(*told, strict=True)]
@@ -116,6 +119,10 @@ class Ledger:
         for each in (*born, *moved):
             each.entries.clear()
         return len(told)
+
+    def _update(self, moved: Sequence[Occurrence]) -> None:
+        if moved:
+            self._connection.execute(_QUERIES["ledger_update"], _columns(moved, _UPDATED))
 
     def _insert(self, born: Sequence[Occurrence]) -> None:
         if not born:

@@ -69,7 +69,7 @@ PLAIN = {"hold_defrost": False, "hold_door_s": 0}
 
 
 def plain_rules() -> list[Rule]:
-    """Return the rules of the county: the profiles' limits, silence of its chill room, and gaps, without further art."""
+    """Return the rules of the county: the profiles' limits, silence of its chill room, and gaps; nothing else."""
     return [
         rule("high", "high", applies={"profiled": True}, parameters=PLAIN),
         rule("low", "low", applies={"profiled": True}, parameters=PLAIN),
@@ -99,13 +99,17 @@ class County:
         lane: str = "live",
         replayed: bool = False,
         connection: psycopg.Connection | None = None,
+        recorded_ms: int | None = None,
     ) -> None:
-        """Store one message with readings of one gateway, all of them new, in a transaction of its own."""
+        """Store one message with readings of one gateway, all of them new, in a transaction of its own.
+
+        `recorded_ms` is the platform's time where that is a test's clock.
+        """
         if connection is not None:
-            self._write(connection, cells, lane, replayed)
+            self._write(connection, cells, lane, replayed, recorded_ms)
             return
         with psycopg.connect(self.url) as own:
-            self._write(own, cells, lane, replayed)
+            self._write(own, cells, lane, replayed, recorded_ms)
 
     def arrive_all(self, messages: Sequence[Sequence[Cell]], **marks: bool) -> None:
         """Store many messages, each in a transaction of its own."""
@@ -155,16 +159,34 @@ class County:
             " USING (alarm_id) ORDER BY a.channel_id, a.kind, a.raised_at, j.version"
         )
 
-    def _write(self, connection: psycopg.Connection, cells: Sequence[Cell], lane: str, replayed: bool) -> None:
+    def _write(
+        self,
+        connection: psycopg.Connection,
+        cells: Sequence[Cell],
+        lane: str,
+        replayed: bool,
+        recorded_ms: int | None = None,
+    ) -> None:
         self._seq += 1
         channels, times, values = ([each[part] for each in cells] for part in range(3))
         digest = hashlib.sha256(f"{uuid4()}".encode()).digest()
         connection.execute(
             "INSERT INTO telemetry.arrival (gateway_id, digest, evidence, lane, replayed, received_at, reading_count,"
-            ' stored, channel_ids, observed_ms, "values") VALUES'
+            ' stored, channel_ids, observed_ms, "values", recorded_at) VALUES'
             " ((SELECT gateway_id FROM registry.channel_v WHERE channel_id = %s),"
-            " %s, 1, %s, %s, now(), %s, %s, %s, %s, %s)",
-            (channels[0], digest, lane, replayed, len(cells), len(cells), channels, times, values),
+            " %s, 1, %s, %s, now(), %s, %s, %s, %s, %s, coalesce(%s, now()))",
+            (
+                channels[0],
+                digest,
+                lane,
+                replayed,
+                len(cells),
+                len(cells),
+                channels,
+                times,
+                values,
+                None if recorded_ms is None else from_ms(recorded_ms),
+            ),
         )
         connection.execute(
             "INSERT INTO telemetry.reading (channel_id, observed_at, value) SELECT c, to_timestamp(t / 1000.0), v"
