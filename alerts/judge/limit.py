@@ -225,10 +225,11 @@ def _excused(
     assert parameters.on_delay_s is not None, "resolved"
     if hold is not None:
         return state.excused_ms + elapsed, state.door_ms + (elapsed if hold is Hold.DOOR else 0)
-    if not state.excusing or signals.phase.began_ms is None:
+    if not state.excusing:
         return state.excused_ms, state.door_ms
     phase = signals.phase
-    if phase.name != "recovery" or phase.expected_end_ms is None or at_ms < phase.expected_end_ms:
+    over = phase.began_ms is None or (phase.expected_end_ms is not None and at_ms >= phase.expected_end_ms)
+    if not over or phase.name == "defrost":
         return state.door_ms, state.door_ms  # departed: the defrost has explained nothing
     most = at_ms - state.start_ms - max(0, parameters.on_delay_s * 1000 - OVERDUE_MS)
     return max(state.door_ms, min(state.excused_ms, most)), state.door_ms
