@@ -52,6 +52,9 @@ _LIFT_K: Final = 3.0
 """A coil stands so much further below the air than usual: ice keeps the heat out (healthy 8 to 15 K)."""
 _SLOWER: Final = 1.7
 """A recovery that takes so many times as long as usual (measured: 72 min against 13 to 23)."""
+_COLD: Final = frozenset({Kind.LOW, Kind.LOW_LOW})
+_REGULATES: Final = 0.85
+"""Usual share of running up to which a compressor regulates by resting."""
 _BUSY: Final = 0.9
 """Share of running that leaves no rest."""
 _LONGEST_RECOVERY: Final = 6 * _HOUR
@@ -231,29 +234,37 @@ def _quiet(facts: Facts, at_ms: int, value: float, elapsed: int, signals: Signal
     )
 
 
-def diagnose(kind: Kind, at_ms: int, signals: Signals, facts: Facts, states: Mapping[Kind, Any]) -> Cause:
+def diagnose(
+    kind: Kind, start_ms: int, at_ms: int, signals: Signals, facts: Facts, states: Mapping[Kind, Any]
+) -> Cause:
     """Return what probably lies behind an alarm that begins to call now.
 
     Args:
         kind: of the alarm.
-        at_ms: when.
+        start_ms: when what it is about began.
+        at_ms: when it calls.
         signals: what the rest of the room says.
         facts: what is known of the room.
         states: of the channel's judges; a sensor known to be wrong explains what it says.
     """
     if _recently_without_power(signals.power, at_ms):
         return Cause.POWER_LOSS
-    if kind is not Kind.STUCK and stuck.suspected(states.get(Kind.STUCK)):
+    if kind is not Kind.STUCK and stuck.suspected(states.get(Kind.STUCK), at_ms):
         return Cause.SENSOR_STUCK
     drifts = None if kind is Kind.DRIFT else states.get(Kind.DRIFT)
     if drift.raised(drifts):
         return Cause.SENSOR_DRIFT
-    told = _told_by_contacts(at_ms, signals, facts, states.get(Kind.COMPRESSOR))
+    told = Cause.UNKNOWN if kind in _COLD else _told_by_contacts(at_ms, signals, facts, states.get(Kind.COMPRESSOR))
     if told is not Cause.UNKNOWN:
         return told
     if drift.suspected(drifts):
         return Cause.SENSOR_DRIFT
-    return _told_by_habit(kind, at_ms, signals, facts)
+    if kind in _COLD:
+        return _told_when_cold(at_ms, signals, facts)
+    found = _told_by_habit(kind, at_ms, signals, facts, machine.fault(states.get(Kind.COMPRESSOR)))
+    if found is Cause.UNKNOWN and _loaded(start_ms, at_ms, facts):
+        return Cause.WARM_GOODS
+    return found
 
 
 def _told_by_contacts(at_ms: int, signals: Signals, facts: Facts, compressor: Any) -> Cause:
@@ -270,16 +281,30 @@ def _told_by_contacts(at_ms: int, signals: Signals, facts: Facts, compressor: An
     return Cause.DEFROST_FAULT if _defrost_too_long(at_ms, signals) else Cause.UNKNOWN
 
 
-def _told_by_habit(kind: Kind, at_ms: int, signals: Signals, facts: Facts) -> Cause:
+def _told_when_cold(at_ms: int, signals: Signals, facts: Facts) -> Cause:
+    """Return what explains a room that is too cold: a compressor that used to rest and does not stop."""
+    compressor = signals.compressor
+    rests = facts.quiet_ms >= _LEARNED and facts.duty_usual is not None and facts.duty_usual <= _REGULATES
+    if rests and compressor is not None and compressor.on and at_ms - compressor.since_ms >= _HOUR:
+        return Cause.COMPRESSOR_FAILURE
+    return Cause.UNKNOWN
+
+
+def _told_by_habit(kind: Kind, at_ms: int, signals: Signals, facts: Facts, fault: str) -> Cause:
     """Return what has changed about the room."""
-    if _iced(at_ms, signals, facts, kind):
+    if _iced(at_ms, signals, facts, kind, fault):
         return Cause.ICE
     if _runs_for_nothing(facts, signals):
         return Cause.COMPRESSOR_FAILURE
-    loaded = facts.door_ms is not None and at_ms - facts.door_ms <= _AFTER_LOADING
-    if loaded and facts.slope is not None and facts.slope <= _FALLING:
-        return Cause.WARM_GOODS
     return Cause.UNKNOWN
+
+
+def _loaded(start_ms: int, at_ms: int, facts: Facts) -> bool:
+    """Tell whether the room is warm since a door was in use a few hours ago, and on its way down."""
+    recent = (
+        facts.door_ms is not None and at_ms - facts.door_ms <= _AFTER_LOADING and at_ms - start_ms <= _AFTER_LOADING
+    )
+    return recent and facts.slope is not None and facts.slope <= _FALLING
 
 
 def _recently_without_power(power: Switch | None, at_ms: int) -> bool:
@@ -315,11 +340,11 @@ def _defrost_too_long(at_ms: int, signals: Signals) -> bool:
     return began is not None and at_ms - began > 90 * _MINUTE
 
 
-def _iced(at_ms: int, signals: Signals, facts: Facts, kind: Kind) -> bool:
-    """Tell whether ice is likely: two of three signs, each against what is usual in this room."""
+def _iced(at_ms: int, signals: Signals, facts: Facts, kind: Kind, fault: str) -> bool:
+    """Tell whether ice is likely: two signs, each against what is usual in this room."""
     if facts.quiet_ms < _LEARNED:
         return False
-    signs = 2 if _coil_fell(facts) else 0
+    signs = (2 if _coil_fell(facts) else 0) + (fault == "run")
     usual = facts.recovery_usual_ms
     running = at_ms - facts.recovering_ms if facts.recovering_ms is not None else 0
     took = max(float(running), facts.recovery_ms or 0.0)

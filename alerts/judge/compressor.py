@@ -11,8 +11,9 @@ never rests between defrosts (a valve does the work) there are no starts to lear
 room's own level between defrosts is asked for.
 
 *Runs without cooling.* A compressor that regulates by resting has run for `run_s` without a rest other than defrosts,
-the air is `warmer_by` above its own level, and has not become colder by a quarter of `warmer_by` within the last hour.
-A room that was loaded warm is on its way down and is left alone.
+the air is `warmer_by` above its own level, and has not become colder by a quarter of `warmer_by` within the last hour;
+or it has run four times as long, however cold the room still is. A room that was loaded warm is on its way down and is
+left alone.
 
 *Runs with its coil far too cold.* The evaporating temperature, while it runs, has been `coil_by` below what is usual
 for an hour (a mean of two hours against one of a week, which stands still meanwhile) and the air has not become
@@ -56,6 +57,8 @@ _LONGEST_REST: Final = 2 * _HOUR
 """What is longer is no habit."""
 _FORGETS: Final = 0.05
 _LONGER: Final = 1.5
+_NEVER_RESTS: Final = 4
+"""Times `run_s` without a rest: the machine is at its end although the room is not yet."""
 _RESTS: Final = 0.85
 """Usual share of running up to which a compressor regulates by resting."""
 _LONGEST_STEP: Final = _HOUR // 2
@@ -237,18 +240,18 @@ def _question(state: CompressorState, parameters: CompressorParameters, at_ms: i
         return "idle" if level is not None and smooth >= level + parameters.warmer_by else ""
     if level is None:
         return ""
-    if (
-        parameters.run_s > 0
-        and state.duty_ms >= _LEARNED_MS
-        and state.duty <= _RESTS
-        and state.run_ms is not None
-        and not state.falls
-        and at_ms - state.run_ms >= parameters.run_s * 1000
-        and smooth >= level + parameters.warmer_by
-    ):
-        return "run"
+    if parameters.run_s > 0 and state.run_ms is not None and _rests(state):
+        ran = at_ms - state.run_ms
+        warm = not state.falls and smooth >= level + parameters.warmer_by
+        if ran >= _NEVER_RESTS * parameters.run_s * 1000 or (warm and ran >= parameters.run_s * 1000):
+            return "run"
     cold = state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= parameters.coil_by
     return "coil" if cold and smooth >= level - _HALF * parameters.warmer_by else ""
+
+
+def _rests(state: CompressorState) -> bool:
+    """Tell whether the compressor usually regulates by resting."""
+    return state.duty_ms >= _LEARNED_MS and state.duty <= _RESTS
 
 
 def _still(state: CompressorState, parameters: CompressorParameters, signals: Signals) -> bool:
@@ -257,6 +260,8 @@ def _still(state: CompressorState, parameters: CompressorParameters, signals: Si
     level = signals.phase.baseline
     if state.mode == "coil" and state.coil_usual - state.coil >= _HALF * parameters.coil_by:
         return True  # else the air has become so warm that the coil is too
+    if state.mode == "run" and state.run_ms is not None and _rests(state):
+        return True
     if state.mode == "idle" and state.starts >= _LEARNED:
         return state.smooth >= state.start_c + _QUARTER * parameters.warmer_by
     return level is None or state.smooth >= level + _HALF * parameters.warmer_by

@@ -41,6 +41,7 @@ _LEARNED: Final = 12 * _HOUR
 _LONGEST_STEP: Final = _HOUR // 2
 _JUMP: Final = 70 * 60_000
 """What moves that far in so short a time is a new setting, no drift."""
+_STILL: Final = _HOUR
 _BREAK: Final = 10 * 60_000
 """After an interruption so long (a defrost, no mere passage) the means have to settle before a jump can be told."""
 _FROZEN: Final = 0.5
@@ -49,15 +50,15 @@ _SUSPECTED: Final = 0.3
 """Share of `differs_by` that makes a sensor suspicious before its alarm."""
 _DUTY: Final = 0.15
 """The compressor's share of running may change so much with the weather."""
-_CYCLES: Final = (0.05, 0.9)
+_CYCLES: Final = (0.05, 0.75)
 """A compressor that runs less or more than that does not regulate by resting; its running tells nothing."""
 _FOLLOWS: Final = 1 / 3
 """Share of the move that the coil goes along with at least, when it is real."""
 _MOVES: Final = 0.04
 """Square kelvin: an air that moves less shows nothing about what goes along with it."""
 _GOES_ALONG: Final = 0.5
-_GOODS: Final = 0.25
-"""Share that the goods follow within the hours a drift takes."""
+_GOODS: Final = 0.15
+"""Share that the goods follow at least within the hours a drift takes; they need 8 to 30 h for two thirds."""
 
 
 class Means(NamedTuple):
@@ -90,6 +91,8 @@ class DriftState(NamedTuple):
         usual: of a week.
         air_air: mean square of the air's distance to its usual level while the compressor runs.
         air_coil: mean product of that and the coil's; their ratio says how far the coil goes along.
+        value: newest value.
+        same_ms: since when it has been exactly that.
         marks: (time, level) half an hour apart, the newest of the last two hours, newest last.
         suspicious: the level is on its way and no witness explains it.
         timer: of the condition.
@@ -103,6 +106,8 @@ class DriftState(NamedTuple):
     usual: Means = Means()
     air_air: float = 0.0
     air_coil: float = 0.0
+    value: float | None = None
+    same_ms: int = 0
     marks: tuple[tuple[int, float], ...] = ()
     suspicious: bool = False
     timer: Lasting = QUIET
@@ -122,6 +127,9 @@ def _step(
         return state._replace(newest_ms=at_ms, marks=(), timer=timer), None
     if not _quiet(signals):
         return state._replace(newest_ms=at_ms), None
+    same_ms = state.same_ms if value == state.value else at_ms
+    if at_ms - same_ms >= _STILL:  # what does not move at all is no drift; STUCK sees to it
+        return state._replace(newest_ms=at_ms, calm_ms=at_ms, suspicious=False), None
     elapsed = min(at_ms - newest, _LONGEST_STEP)
     quiet_ms = state.quiet_ms + elapsed
     shown = _shown(value, signals)
@@ -147,7 +155,7 @@ def _step(
         )
         if jumped and not state.timer.raised:  # somebody's doing: learn anew
             return DriftState(at_ms), None
-    away = learned and _away(now, usual, moved, parameters.differs_by, signals, follows)
+    away = learned and _away(now, usual, moved, parameters.differs_by, signals, follows, slow=True)
     suspicious = learned and _away(now, usual, moved, _SUSPECTED * parameters.differs_by, signals, follows)
     timer, verdict = state.timer, None
     if away or timer.since_ms is not None:
@@ -162,7 +170,7 @@ def _step(
             cause=Cause.SENSOR_DRIFT,
         )
     return DriftState(
-        at_ms, quiet_ms, at_ms, settled_ms, now, usual, air_air, air_coil, marks, suspicious, timer
+        at_ms, quiet_ms, at_ms, settled_ms, now, usual, air_air, air_coil, value, same_ms, marks, suspicious, timer
     ), verdict
 
 
@@ -207,8 +215,13 @@ def _holds(timer: Lasting, away: bool, moved: float, differs_by: float) -> bool 
     return None if abs(moved) >= _FROZEN * differs_by else False
 
 
-def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals, follows: bool) -> bool:
-    """Tell whether the channel has moved by `by` while what should have gone along has not."""
+def _away(
+    now: Means, usual: Means, moved: float, by: float, signals: Signals, follows: bool, *, slow: bool = False
+) -> bool:
+    """Tell whether the channel has moved by `by` while what should have gone along has not.
+
+    `slow`: goods count as a witness, which follow within hours only.
+    """
     if signals.others and now.apart is not None and usual.apart is not None:
         return abs(now.apart - usual.apart) >= by and abs(moved) >= by / 2
     if abs(moved) < by or signals.phase.baseline is None:
@@ -226,7 +239,7 @@ def _away(now: Means, usual: Means, moved: float, by: float, signals: Signals, f
     if signals.product is not None and now.product is not None and usual.product is not None:
         if (now.product - usual.product) * sign > max(0.3, _GOODS * abs(moved)):
             return False
-        witnesses += 1
+        witnesses += slow  # too slow for a first suspicion
     return witnesses > 0
 
 

@@ -277,7 +277,7 @@ class Room:
 def _named(memory: Memory, verdict: Verdict, signals: Signals) -> Verdict:
     """Name what lies behind an alarm that begins to call, where its judge has not."""
     if verdict.cause is Cause.UNKNOWN and verdict.hold is None and verdict.move in {Move.RAISE, Move.RELEASE}:
-        found = cause.diagnose(verdict.kind, verdict.at_ms, signals, memory.facts, memory.states)
+        found = cause.diagnose(verdict.kind, verdict.start_ms, verdict.at_ms, signals, memory.facts, memory.states)
         return verdict._replace(cause=found)
     return verdict
 

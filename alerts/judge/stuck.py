@@ -28,6 +28,8 @@ __all__ = ["STUCK", "StuckState", "suspected"]
 _DAY_MS: Final = 86_400_000
 _LONGER: Final = 2.5
 """Times its longest hold that a live channel will not stand still."""
+_SUSPICIOUS_MS: Final = 45 * 60_000
+"""Standing still for so long, and longer than ever, explains another alarm of the channel before it is one itself."""
 _FADES_MS: Final = 30 * _DAY_MS
 _EVENTS: Final = 3
 """Compressor starts that a stuck value has not followed; one defrost counts as much, it moves the air most."""
@@ -114,9 +116,12 @@ def _expected(state: StuckState, at_ms: int, since: int) -> bool:
     return state.ran is True and state.events == 0 and at_ms - since >= _ALWAYS_RUNS_MS
 
 
-def suspected(state: Any) -> bool:
-    """Tell whether the channel's value is known to stand still."""
-    return isinstance(state, StuckState) and state.raised
+def suspected(state: Any, at_ms: int) -> bool:
+    """Tell whether the channel's value is known to stand still, or does so for longer than it ever has."""
+    if not isinstance(state, StuckState) or state.first_ms is None or state.since_ms is None:
+        return False
+    known = at_ms - state.first_ms >= _DAY_MS
+    return state.raised or (known and at_ms - state.since_ms >= max(_SUSPICIOUS_MS, _LONGER * state.longest_ms))
 
 
 STUCK = Judge(Kind.STUCK, StuckState(), _step)
