@@ -101,7 +101,7 @@ class Editor:
             "conflict": None,
             "preview": None,
             "copied": None,
-            "field_label": lambda name: field_name(name, lang),
+            "field_label": lambda name: field_name(name, lang, with_unit=True),
             "field_hint": lambda each: field_hint(each.label, lang),
         }
         frame = framed(self._desk, person)

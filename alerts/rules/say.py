@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from hanlu.alerts.kind import LIMIT_KINDS, Kind
@@ -13,6 +14,8 @@ __all__ = ["duration", "field_hint", "field_name", "field_value", "place", "sent
 
 _UP: Final = frozenset({Kind.HIGH, Kind.HIGH_HIGH})
 _STEPS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_UNIT: Final = re.compile(r" \((?:s|min|W|K)\)$|（(?:秒|分钟|瓦|开)）$")
+"""The unit at the end of a field's name."""
 _ROUND: Final = 2
 """A time is said in one unit when it is a whole number of it, or at least two of the next smaller."""
 
@@ -95,13 +98,20 @@ def place(rule: Rule, lang: str) -> str:
     return say("rules.place.and").join(parts) if parts else say("rules.place.everywhere")
 
 
-def field_name(name: str, lang: str) -> str:
-    """Return what a dotted field is called; one without a word of its own keeps its name."""
+def field_name(name: str, lang: str, *, with_unit: bool = False) -> str:
+    """Return what a dotted field is called; one without a word of its own keeps its name.
+
+    Args:
+        name: dotted, or its last part.
+        lang: "zh" or "en".
+        with_unit: for an input, whose number stands alone; beside a value that says its unit it would stand twice.
+    """
     last = name.rsplit(".", 1)[-1]
     try:
-        return words(lang)(f"rules.field.{last}")
+        text = words(lang)(f"rules.field.{last}")
     except KeyError:
         return last
+    return text if with_unit else _UNIT.sub("", text)
 
 
 def field_hint(name: str, lang: str) -> str:
@@ -115,6 +125,8 @@ def field_hint(name: str, lang: str) -> str:
 def field_value(name: str, value: Any, lang: str) -> str:
     """Return a field's value as people read it, in a list of changes."""
     last = name.rsplit(".", 1)[-1]
+    if last in {"profiled", "enabled", "latch"} and value is not None:
+        return words(lang)("rules.say.yes" if value else "rules.say.no")
     if isinstance(value, str) and last not in {"side", "direction", "unit"}:
         return value
     if value is None and not name.startswith("parameters."):

@@ -20,6 +20,8 @@ _PAIRS: Final = (
     (Kind.HIGH, Kind.HIGH_HIGH, "order"),
     (Kind.LOW_LOW, Kind.LOW, "order"),
 )
+_PLACES: Final = frozenset({"organisation", "site", "zone", "gateway", "channel"})
+"""What names a place; a profile or a sort of device may well be used nowhere yet."""
 
 
 class TroubleSpot(NamedTuple):
@@ -85,11 +87,11 @@ def survey(rules: Sequence[Versioned], channels: Iterable[ChannelFacts]) -> Surv
             key = (problem.reason, problem.code, problem.other, problem.detail)
             first.setdefault(key, problem)
             count[key] += 1
-            matched.add(problem.code)
+            matched |= {problem.code, problem.other}
     spots = [TroubleSpot(first[key], number) for key, number in count.most_common()]
     for each in rules:
         rule = each.rule
-        named = {name for name, value in rule.applies if value is not None} - {"metric", "profiled", "device_kind"}
+        named = _PLACES & {name for name, value in rule.applies if value is not None}
         if named and rule.kind not in ITEM_KINDS and not {rule.code} & (holds.keys() | off.keys() | matched):
             spots.append(TroubleSpot(Problem(Reason.NOWHERE, rule.kind, rule.code), 0))
     return Survey(
