@@ -23,7 +23,7 @@ __all__ = ["STATES", "Act", "AlarmOf", "Curve", "Detail", "Excursion", "Lot", "P
 
 STATES: Final = ("all", "standing", "ended", "unacknowledged", "corrected")
 MOST_LOTS: Final = 500
-_AROUND: Final = 0.25
+_AROUND: Final = 0.35
 _LEAST_AROUND_MS: Final = 3_600_000
 _POINTS: Final = 400
 _QUERIES = load_queries("hanlu.alerts.excursion")

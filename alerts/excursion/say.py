@@ -81,7 +81,8 @@ class Say:
         if kinetic is None:
             return _ABSENT
         share = min(1.0, (known or 0.0) / whole)
-        told = f"{share:.0%}" if share >= 0.995 or share < 0.1 else f"{share:.1%}"
+        # Not all is never called all.
+        told = "100%" if share > 0.99999 else f"{min(share, 0.999):.1%}"
         return f"{self.value(kinetic, CELSIUS, 2)} ({self('known', share=told)})"
 
     def limit(self, one: Excursion) -> str:
