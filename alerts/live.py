@@ -124,12 +124,34 @@ class Viewer:
         return place is not None and place.path.startswith(self.scope) and self.zone in (None, place.zone)
 
 
-def messages(batch: Batch, viewer: Viewer, places: Mapping[int, ChannelPlace], now_ms: int) -> str:
-    """Return the text of a batch for one viewer, "" when nothing in it concerns the viewer."""
-    readings = [[key, *batch.readings[key]] for key in sorted(batch.readings) if viewer.sees(places.get(key))]
+def placed(batch: Batch, places: Mapping[int, ChannelPlace]) -> dict[ChannelPlace, str]:
+    """Return the readings of a batch by where they are, as text: made once, put together for each viewer.
+
+    Readings of channels nobody knows are left out.
+    """
+    found: dict[ChannelPlace, list[str]] = {}
+    for key in sorted(batch.readings):
+        place = places.get(key)
+        if place is not None:
+            observed_ms, value = batch.readings[key]
+            found.setdefault(place, []).append(f"[{key},{observed_ms},{json.dumps(value, allow_nan=False)}]")
+    return {place: ",".join(texts) for place, texts in found.items()}
+
+
+def messages(batch: Batch, viewer: Viewer, readings: Mapping[ChannelPlace, str], now_ms: int) -> str:
+    """Return the text of a batch for one viewer, "" when nothing in it concerns the viewer.
+
+    Args:
+        batch: what happened.
+        viewer: who looks at what; the language of its lines does not matter here.
+        readings: those of the batch, as `placed` gives them.
+        now_ms: the platform's time.
+    """
+    mine = [text for place, text in readings.items() if viewer.sees(place)]
     parts = []
-    if readings:
-        parts.append(_event("reading", batch.position, {"now": now_ms, "readings": readings}))
+    if mine:
+        body = f'{{"now":{now_ms},"readings":[{",".join(mine)}]}}'
+        parts.append(f"id: {batch.position}\nevent: reading\ndata: {body}\n\n")
     # An alarm is told to everybody of the subtree, whatever page is open: it must never be missed.
     parts += [alarm_event(each, batch.position) for each in batch.alarms if each.path.startswith(viewer.scope)]
     return "".join(parts)

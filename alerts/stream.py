@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from psycopg.rows import class_row, dict_row
@@ -29,6 +29,7 @@ from hanlu.alerts.live import (
     Viewer,
     messages,
     newest,
+    placed,
     reset,
     rows_event,
     tick,
@@ -49,6 +50,11 @@ _PLACES_S = 30.0  # between looks at whose the channels are
 _RETRY_S = 1.0
 _JOIN_S = 5.0  # wait this long for the follower to find its place
 _COUNTS_S = 1.0  # least time between ticks when alarms come in a storm
+_COUNTS_REST = 4.0  # and so many times as long as counting took: a hundred subtrees must not keep the database busy
+_PACE_S = 0.00025  # for each listener: readings wait so long for more of them, alarms never do
+_PACE_MOST_S = 0.25
+_OWED_S = 0.02  # an alarm was announced and is not in the feed yet: an older transaction is still open
+_OWED_TRIES = 25
 _STOP_S = 0.5  # how soon a stream sees that everything stops
 _HEARTBEAT_S = 15.0  # proxies close what is silent longer
 _PAGE = 500
@@ -60,26 +66,23 @@ Rows = Callable[[Connection, Sequence[int], str], Mapping[int, str]]
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open stream; `offer` may be called from any thread.
+    """One open stream.
 
     Attributes:
         viewer: who looks at what.
         start: where the follower stood when the listener joined.
+        loop: the event loop that serves it.
     """
 
     viewer: Viewer
     start: Position
-    _loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop
     _queue: asyncio.Queue[str | None]
     _full: bool = field(default=False)
 
-    def offer(self, text: str) -> None:
-        """Put a message into the listener's queue."""
-        self._loop.call_soon_threadsafe(self._put, text)
-
     def end(self) -> None:
-        """End the stream after what is queued; the browser asks anew."""
-        self._loop.call_soon_threadsafe(self._put, None)
+        """End the stream after what is queued, from any thread; the browser asks anew."""
+        self.loop.call_soon_threadsafe(self.put, None)
 
     async def next(self, timeout_s: float) -> str | None:
         """Return the next message; None when the stream is over.
@@ -89,7 +92,8 @@ class Listener:
         """
         return await asyncio.wait_for(self._queue.get(), timeout_s)
 
-    def _put(self, text: str | None) -> None:
+    def put(self, text: str | None) -> None:
+        """Put a message into the queue, within the event loop; None ends the stream."""
         if self._full:
             return
         if self._queue.full():
@@ -127,6 +131,9 @@ class Hub:
         self._places: dict[int, ChannelPlace] = {}
         self._position: Position | None = None
         self._thread: threading.Thread | None = None
+        self._changed: set[str] = set()
+        """Subtrees whose counts an alarm has changed since they were told."""
+        self._recount = threading.Event()
 
     async def stream(self, viewer: Viewer, after: str) -> AsyncIterator[str]:
         """Yield the text of a stream; it ends early when the database is away, and the browser asks anew.
@@ -186,7 +193,8 @@ class Hub:
             missed, more = _batch(connection, after, listener.start, self._config.replay_arrivals)
         if more:
             return reset(listener.start) + counts
-        return messages(missed, listener.viewer, self._places, self._clock.now_ms()) + counts
+        readings = placed(missed, self._places)
+        return messages(missed, listener.viewer, readings, self._clock.now_ms()) + counts
 
     def _follow(self) -> None:
         """Follow the feeds until nobody has listened for a while; a database that is away is waited for."""
@@ -215,28 +223,52 @@ class Hub:
 
     def _turns(self, connection: Connection) -> None:
         """Look for news, tell it, and sleep until there may be more; return when nobody listens any more."""
-        next_tick = next_places = 0.0
-        ticked = -_COUNTS_S
+        next_places = 0.0
+        owed = 0
         heard = self._clock.monotonic()
+        with self._counting():
+            while not self._stopping.is_set():
+                now = self._clock.monotonic()
+                if now >= next_places:
+                    next_places = now + _PLACES_S
+                    rows = connection.execute(_QUERIES["stream_channels"])
+                    self._places = {key: ChannelPlace(path, zone) for key, path, zone in rows}
+                more, alarmed = self._turn(connection)
+                if self._listeners:
+                    heard = now
+                elif now - heard > _LINGER_S:
+                    return
+                if alarmed:
+                    owed = 0
+                if not more:
+                    announced = self._sleep(connection, now, owed=owed > 0)
+                    owed = _OWED_TRIES if announced else max(0, owed - 1)
+
+    def _sleep(self, connection: Connection, turned: float, *, owed: bool) -> bool:
+        """Wait until there may be news that are due; return whether an alarm was announced.
+
+        Alarms are due at once. Readings wait for more of them when many listen: whoever looks sees no difference
+        between ten and four times a second, and each time costs every listener a write.
+
+        Args:
+            connection: listening.
+            turned: when the last look began, seconds of the monotonic clock.
+            owed: an alarm was announced that the last look did not find.
+        """
+        due = turned + min(_PACE_MOST_S, _PACE_S * len(self._listeners))
+        end = max(due, turned + self._config.stream_poll_s)
+        if owed:
+            end = self._clock.monotonic() + _OWED_S
+        waiting = False
         while not self._stopping.is_set():
-            now = self._clock.monotonic()
-            if now >= next_places:
-                next_places = now + _PLACES_S
-                rows = connection.execute(_QUERIES["stream_channels"])
-                self._places = {key: ChannelPlace(path, zone) for key, path, zone in rows}
-            more, alarmed = self._turn(connection)
-            if alarmed:  # or the counts at the top would contradict the alarm below them until the next tick
-                next_tick = min(next_tick, ticked + _COUNTS_S)
-            if now >= next_tick:
-                ticked, next_tick = now, now + self._config.stream_tick_s
-                self._tick(connection)
-            if self._listeners:
-                heard = now
-            elif now - heard > _LINGER_S:
-                return
-            if not more:
-                for _ in connection.notifies(timeout=self._config.stream_poll_s, stop_after=1):
-                    pass
+            left = (min(due, end) if waiting else end) - self._clock.monotonic()
+            if left <= 0:
+                break
+            channels = {notice.channel for notice in connection.notifies(timeout=left, stop_after=1)}
+            if "hanlu_alarm" in channels:
+                return True
+            waiting = waiting or bool(channels)
+        return False
 
     def _turn(self, connection: Connection) -> tuple[bool, bool]:
         """Tell the listeners what is new; return whether there is more at once, and whether alarms were told."""
@@ -247,18 +279,31 @@ class Hub:
                 self._state.notify_all()
             return False, False
         batch, more = _batch(connection, self._position, None, _PAGE)
-        texts: dict[Viewer, str] = {}
         now_ms = self._clock.now_ms()
         # Made before the lock is taken: a listener that joins meanwhile begins behind this batch, or gets it whole.
         lines = self._lines(connection, batch)
+        readings = placed(batch, self._places)
+        texts: dict[tuple[str, str | None], str] = {}
+        told: dict[tuple[str, str], str] = {}
+        offers: list[tuple[Listener, str]] = []
         with self._state:
             self._position = batch.position
             for listener in self._listeners:
                 viewer = listener.viewer
-                if viewer not in texts:
-                    texts[viewer] = messages(batch, viewer, self._places, now_ms) + _told(batch, viewer, lines)
-                if texts[viewer]:
-                    listener.offer(texts[viewer])
+                looks, reads = (viewer.scope, viewer.zone), (viewer.scope, viewer.rows)
+                if looks not in texts:
+                    texts[looks] = messages(batch, viewer, readings, now_ms)
+                if reads not in told:
+                    told[reads] = _told(batch, viewer, lines)
+                if texts[looks] or told[reads]:
+                    offers.append((listener, texts[looks] + told[reads]))
+            if batch.alarms:
+                scopes = {listener.viewer.scope for listener in self._listeners}
+                paths = {each.path for each in batch.alarms}
+                self._changed |= {scope for scope in scopes if any(path.startswith(scope) for path in paths)}
+            _offer(offers)
+        if batch.alarms:  # or the counts at the top would contradict the alarm below them until the next tick
+            self._recount.set()
         return more, bool(batch.alarms)
 
     def _lines(self, connection: Connection, batch: Batch) -> dict[str, Mapping[int, str]]:
@@ -270,16 +315,77 @@ class Hub:
             languages = {listener.viewer.rows for listener in self._listeners} - {""}
         return {lang: self._rows(connection, changed, lang) for lang in languages}
 
-    def _tick(self, connection: Connection) -> None:
-        with self._state:
-            scopes = {listener.viewer.scope for listener in self._listeners}
-        counts = {scope: Read(connection, scope).counts() for scope in scopes}
-        with self._state:
-            if self._position is None:
-                return
-            for listener in self._listeners:
-                if listener.viewer.scope in counts:
-                    listener.offer(tick(counts[listener.viewer.scope], self._position, self._clock.now_ms()))
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Tell the counts from a thread of its own: an alarm must not wait until a hundred subtrees are counted."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._count, args=(stop,), name="hanlu console counts", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            self._recount.set()
+            thread.join()
+
+    def _count(self, stop: threading.Event) -> None:
+        """Tell everybody the counts at every tick, and those whose alarms have changed soon after; until `stop`."""
+        next_all = next_changed = 0.0
+        while not stop.is_set():
+            now = self._clock.monotonic()
+            self._recount.clear()
+            with self._state:
+                everybody = {listener.viewer.scope for listener in self._listeners}
+                if now >= next_all:
+                    due, self._changed = everybody, set()
+                elif now >= next_changed:
+                    due, self._changed = self._changed & everybody, set()
+                else:
+                    due = set()
+                waits = bool(self._changed)
+            if due:
+                try:
+                    self._tick(due, stop)
+                except TransientError as error:
+                    log(_LOGGER, logging.WARNING, "alerts.stream.uncounted", str(error))
+                took = self._clock.monotonic() - now
+                next_changed = now + max(_COUNTS_S, _COUNTS_REST * took)
+            if now >= next_all:
+                next_all = now + max(self._config.stream_tick_s, _COUNTS_REST * (self._clock.monotonic() - now))
+            ends = min(next_all, next_changed) if waits else next_all
+            if not waits and self._clock.monotonic() < next_changed:
+                # Told a moment ago: what changes now waits its turn.
+                stop.wait(max(0.0, min(next_changed, next_all) - self._clock.monotonic()))
+            else:
+                self._recount.wait(max(0.0, ends - self._clock.monotonic()))
+
+    def _tick(self, scopes: set[str], stop: threading.Event) -> None:
+        """Count for `scopes` and tell who looks at them."""
+        with translated(), self._pool.connection() as connection:
+            for scope in scopes:
+                if stop.is_set() or self._stopping.is_set():
+                    return
+                counts = Read(connection, scope).counts()
+                with self._state:
+                    if self._position is None:
+                        return
+                    text = tick(counts, self._position, self._clock.now_ms())
+                    _offer([(each, text) for each in self._listeners if each.viewer.scope == scope])
+
+
+def _offer(offers: Sequence[tuple[Listener, str]]) -> None:
+    """Put texts into the queues of listeners, waking each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Listener, str]]] = {}
+    for listener, text in offers:
+        loops.setdefault(listener.loop, []).append((listener, text))
+    for loop, of_loop in loops.items():
+        with suppress(RuntimeError):  # the loop has ended, and its streams with it
+            loop.call_soon_threadsafe(_put_all, of_loop)
+
+
+def _put_all(offers: Sequence[tuple[Listener, str]]) -> None:
+    for listener, text in offers:
+        listener.put(text)
 
 
 def _told(batch: Batch, viewer: Viewer, lines: Mapping[str, Mapping[int, str]]) -> str:

@@ -16,6 +16,7 @@ from hanlu.alerts.live import (
     Viewer,
     messages,
     newest,
+    placed,
     reset,
     rows_event,
     tick,
@@ -36,26 +37,27 @@ def events(text: str) -> list[tuple[str, str, object]]:
 
 
 def test_viewer_is_told_the_readings_of_the_subtree_only() -> None:
-    [reading, _] = events(messages(BATCH, Viewer("/1/2/"), PLACES, 1500))
+    [reading, _] = events(messages(BATCH, Viewer("/1/2/"), placed(BATCH, PLACES), 1500))
     assert reading == ("reading", "8-5-9-4", {"now": 1500, "readings": [[1, 1000, -18.0], [2, 1000, 4.0]]})
 
 
 def test_page_of_one_zone_is_told_its_readings_but_every_alarm_of_the_subtree() -> None:
-    [reading, alarm] = events(messages(BATCH, Viewer("/1/2/", "chill"), PLACES, 1500))
+    [reading, alarm] = events(messages(BATCH, Viewer("/1/2/", "chill"), placed(BATCH, PLACES), 1500))
     assert reading[2] == {"now": 1500, "readings": [[2, 1000, 4.0]]}
     assert alarm[0] == "alarm"
 
 
 def test_neighbour_is_told_nothing_of_an_alarm_elsewhere() -> None:
-    assert [each[0] for each in events(messages(BATCH, Viewer("/1/3/"), PLACES, 1500))] == ["reading"]
+    assert [each[0] for each in events(messages(BATCH, Viewer("/1/3/"), placed(BATCH, PLACES), 1500))] == ["reading"]
 
 
 def test_channel_of_unknown_place_is_told_to_nobody() -> None:
-    assert messages(Batch(BATCH.position, {9: (1, 1.0)}, ()), Viewer("/"), PLACES, 1500) == ""
+    batch = Batch(BATCH.position, {9: (1, 1.0)}, ())
+    assert messages(batch, Viewer("/"), placed(batch, PLACES), 1500) == ""
 
 
 def test_batch_without_anything_for_the_viewer_is_no_text() -> None:
-    assert messages(BATCH, Viewer("/7/"), PLACES, 1500) == ""
+    assert messages(BATCH, Viewer("/7/"), placed(BATCH, PLACES), 1500) == ""
 
 
 def test_newest_reading_of_a_channel_wins_whatever_the_order() -> None:
