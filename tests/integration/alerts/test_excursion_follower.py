@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import psycopg
@@ -10,7 +12,7 @@ from fix_alerts import FROZEN, HUMIDITY
 from fix_excursion import MINUTE, START, WARM, Accounts, at, minutes
 
 from hanlu.alerts.excursion.figures import ACTIVATION_RATIO, DAY_MS, MONTH_MS, Reading, window
-from hanlu.alerts.excursion.follower import Follower
+from hanlu.alerts.excursion.follower import Follower, run
 from hanlu.alerts.excursion.store import Store
 from hanlu.db.pool import connect
 
@@ -312,3 +314,57 @@ def test_second_follower_stands_by(accounts: Accounts) -> None:
     ):
         assert Store(one).lock()
         assert not Store(two).lock()
+
+
+def test_running_follower_is_woken_by_an_alarm_and_stops_when_told(accounts: Accounts) -> None:
+    stop, told = threading.Event(), threading.Event()
+    accounts.county.arrive(minutes(WARM[:30]))
+    thread = threading.Thread(target=run, args=(accounts.county.url, stop, accounts.clock))
+    thread.start()
+    try:
+        accounts.raised(11)
+        deadline = time.monotonic() + 30
+        while not accounts.figures() and time.monotonic() < deadline:
+            told.wait(0.05)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert accounts.story() == [(1, 1, "begun")]
+
+
+def test_follower_that_loses_its_connection_goes_on_with_another(accounts: Accounts) -> None:
+    stop, pause = threading.Event(), threading.Event()
+    thread = threading.Thread(target=run, args=(accounts.county.url, stop, accounts.clock))
+    thread.start()
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'hanlu excursions' AND datname = current_database()"
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not accounts.county.query(kill) and time.monotonic() < deadline:
+            pause.wait(0.05)
+        accounts.county.arrive(minutes(WARM[:30]))
+        accounts.raised(11)
+        while not accounts.figures() and time.monotonic() < deadline:
+            pause.wait(0.05)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert accounts.story() == [(1, 1, "begun")]
+
+
+def test_two_alarms_of_two_limits_corrected_into_one_another_are_one_excursion(accounts: Accounts) -> None:
+    hot = [-18.0] * 5 + [-12.0, -8.0, -12.0, -14.0, -14.0, -12.0] + [-18.0] * 5
+    accounts.county.arrive(minutes(hot))
+    inner = accounts.raised(6, kind="high_high", limit=-10.0, returned=7)
+    outer = accounts.raised(9, returned=12)
+    accounts.settle()
+    assert len(accounts.figures()) <= 2
+    accounts.county.query("UPDATE alerts.alarm SET exceeded_at = %s WHERE alarm_id = %s", at(5), outer)
+    accounts.corrected(outer)
+    accounts.settle()
+    assert accounts.figures("limit_value, from_at") == [(-15.0, at(4.5))]
+    assert accounts.county.query("SELECT DISTINCT excursion_id FROM alerts.excursion_alarm") == [(1,)]
+    assert inner < outer
