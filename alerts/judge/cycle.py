@@ -50,7 +50,7 @@ FOOT_RISE_K: Final = 5.0
 FLAT_K: Final = 0.4
 """Down a rise, a point so much above the one after it belongs to what was before."""
 LEAST_RISE_PER_MS: Final = 0.12 / _MINUTE
-MOST_RISE_PER_MS: Final = 1.2 / _MINUTE
+MOST_RISE_PER_MS: Final = 1.0 / _MINUTE
 """Between these slopes a rise can be a defrost; faster is a door."""
 PULL_DOWN_K: Final = 2.0
 PULL_DOWN: Final = 0.35
@@ -282,17 +282,19 @@ def _seen(state: CycleState, at_ms: int) -> CycleState:
         ):
             return state._replace(name="recovery", since_ms=at_ms, ended_ms=state.peak_ms, lowest=level)
         return state
-    foot_ms, foot = at_ms, level
+    foot_ms, foot = next_ms, following = at_ms, level
     for ms, low in reversed(state.trail):  # down the rise to where it began
         if low > foot + FLAT_K:
             break
+        if following - low > MOST_RISE_PER_MS * max(next_ms - ms, BUCKET_MS):
+            return state  # a door
+        next_ms, following = ms, low
         if foot - low >= LEAST_RISE_PER_MS * (foot_ms - ms):
             foot_ms, foot = ms, low
-    if state.began_ms is not None and foot_ms < state.since_ms:  # still the rise of the cycle in hand
-        return state
-    rise, elapsed = level - foot, at_ms - foot_ms
-    if rise < FOOT_RISE_K or not LEAST_RISE_PER_MS * elapsed <= rise <= MOST_RISE_PER_MS * max(elapsed, BUCKET_MS):
-        return state
+    if not FOOT_RISE_K <= level - foot <= MOST_RISE_PER_MS * (at_ms - foot_ms) or (
+        state.began_ms is not None and foot_ms < state.since_ms
+    ):
+        return state  # no rise, or still that of the cycle in hand
     return _begun(state, at_ms, foot_ms, by_shape=True, foot=foot)
 
 
