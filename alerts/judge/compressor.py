@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from hanlu.alerts.judge import lasting
-from hanlu.alerts.judge.contract import Judge, Signals, Verdict
+from hanlu.alerts.judge.contract import Judge, Signals, Switch, Verdict
 from hanlu.alerts.judge.lasting import QUIET, Lasting
 from hanlu.alerts.kind import Cause, Kind
 from hanlu.alerts.rules.parameters import CompressorParameters
@@ -38,6 +38,8 @@ from hanlu.alerts.rules.parameters import CompressorParameters
 __all__ = ["COMPRESSOR", "CompressorState", "fault", "idle_after_ms"]
 
 _MINUTE: Final = 60_000
+_EVERY: Final = 25_000
+"""A compressor that is protected at all runs and rests for two minutes, so so seldom is often enough."""
 _SMOOTH: Final = 10 * _MINUTE
 _HOUR: Final = 60 * _MINUTE
 _LEARNED: Final = 6
@@ -114,9 +116,23 @@ class CompressorState(NamedTuple):
 def _step(
     state: CompressorState, parameters: CompressorParameters, at_ms: int, value: float, signals: Signals
 ) -> tuple[CompressorState, Verdict | None]:
-    compressor = signals.compressor
+    compressor, newest = signals.compressor, state.newest_ms
+    if newest is not None and at_ms - newest < _EVERY and not signals.gap_ms:
+        return state, None
     if compressor is None:
         return _unheard(state, at_ms), None
+    return _heard(state, parameters, at_ms, value, signals, compressor)
+
+
+def _heard(
+    state: CompressorState,
+    parameters: CompressorParameters,
+    at_ms: int,
+    value: float,
+    signals: Signals,
+    compressor: Switch,
+) -> tuple[CompressorState, Verdict | None]:
+    """Learn what the machine does, then ask whether it does what it should."""
     newest = state.newest_ms
     gap = signals.gap_ms > 0 or newest is None or state.smooth is None
     elapsed = 0 if newest is None or gap else min(at_ms - newest, _LONGEST_STEP)

@@ -33,6 +33,8 @@ from hanlu.alerts.rules.parameters import DriftParameters
 __all__ = ["DRIFT", "DriftState", "Means", "raised", "suspected"]
 
 _HOUR: Final = 3_600_000
+_EVERY: Final = 50_000
+"""Nothing here moves within a minute, so a reading a minute is judged."""
 _NOW: Final = 40 * 60_000
 """Two cycles of a compressor or more."""
 _USUAL: Final = 7 * 24 * _HOUR
@@ -122,6 +124,8 @@ def _step(
     state: DriftState, parameters: DriftParameters, at_ms: int, value: float, signals: Signals
 ) -> tuple[DriftState, Verdict | None]:
     newest = state.newest_ms
+    if newest is not None and at_ms - newest < _EVERY and not signals.gap_ms:
+        return state, None
     if newest is None or signals.gap_ms:
         timer = state.timer if state.timer.raised else QUIET
         return state._replace(newest_ms=at_ms, marks=(), timer=timer), None

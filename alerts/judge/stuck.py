@@ -30,6 +30,8 @@ _LONGER: Final = 2.5
 """Times its longest hold that a live channel will not stand still."""
 _SUSPICIOUS_MS: Final = 45 * 60_000
 """Standing still for so long, and longer than ever, explains another alarm of the channel before it is one itself."""
+_EVERY: Final = 25_000
+"""Holding still takes hours: readings closer than that are passed over."""
 _FADES_MS: Final = 30 * _DAY_MS
 _EVENTS: Final = 3
 """Compressor starts that a stuck value has not followed; one defrost counts as much, it moves the air most."""
@@ -66,11 +68,13 @@ class StuckState(NamedTuple):
 def _step(
     state: StuckState, parameters: StuckParameters, at_ms: int, value: float, signals: Signals
 ) -> tuple[StuckState, Verdict | None]:
+    newest, since = state.newest_ms, state.since_ms
+    moved = since is None or abs(value - state.anchor) > parameters.least_change
+    if not moved and newest is not None and at_ms - newest < _EVERY and not signals.gap_ms:
+        return state, None
     ran = None if signals.compressor is None else signals.compressor.on
     defrosting = None if signals.defrost is None else signals.defrost.on
     first = at_ms if state.first_ms is None else state.first_ms
-    since, newest = state.since_ms, state.newest_ms
-    moved = since is None or abs(value - state.anchor) > parameters.least_change
     if moved or (signals.gap_ms and not state.raised) or since is None or newest is None:
         longest = state.longest_ms
         if since is not None and newest is not None and not signals.gap_ms:
