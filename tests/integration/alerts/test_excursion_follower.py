@@ -11,9 +11,12 @@ import pytest
 from fix_alerts import FROZEN, HUMIDITY
 from fix_excursion import MINUTE, START, WARM, Accounts, at, minutes
 
+from hanlu.alerts.config import EngineConfig
+from hanlu.alerts.engine import Engine
 from hanlu.alerts.excursion.figures import ACTIVATION_RATIO, DAY_MS, MONTH_MS, Reading, window
 from hanlu.alerts.excursion.follower import Follower, run
 from hanlu.alerts.excursion.store import Store
+from hanlu.core.clock import ManualClock
 from hanlu.db.pool import connect
 
 pytestmark = pytest.mark.postgres
@@ -368,3 +371,28 @@ def test_two_alarms_of_two_limits_corrected_into_one_another_are_one_excursion(a
     assert accounts.figures("limit_value, from_at") == [(-15.0, at(4.5))]
     assert accounts.county.query("SELECT DISTINCT excursion_id FROM alerts.excursion_alarm") == [(1,)]
     assert inner < outer
+
+
+def test_engine_and_follower_together_make_and_correct_the_account(accounts: Accounts) -> None:
+    clock = ManualClock(START + 200 * MINUTE)
+    cells = minutes([-18.0] * 30 + [-10.0] * 120 + [-18.0] * 40)
+
+    def judge() -> None:
+        with connect(accounts.county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+            engine = Engine(EngineConfig(), connection, clock)
+            while engine.turn():
+                pass
+        accounts.clock.advance(10)
+        accounts.settle()
+
+    accounts.county.arrive_all([[each] for each in cells[:60] + cells[66:]])
+    judge()
+    # Crossed 3/8 of a minute after 29, and back 5/8 after 149: 119 min level at 5 K, and 1.5625 K min on either side.
+    (row,) = accounts.figures("minutes, degree_minutes, peak, corrections, standing")
+    assert row == pytest.approx((120.25, 119 * 5 + 2 * 1.5625, -10.0, 0, False), abs=EXACT)
+    accounts.county.arrive([(FROZEN, cells[63][1], -4.0)], lane="backlog")
+    judge()
+    (row,) = accounts.figures("peak, corrections")
+    assert row == (-4.0, 1)
+    kinds = accounts.county.query("SELECT DISTINCT kind FROM alerts.excursion_alarm JOIN alerts.alarm USING (alarm_id)")
+    assert {"high"} <= {kind for (kind,) in kinds} <= {"high", "high_high"}
