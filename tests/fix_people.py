@@ -213,7 +213,8 @@ def mail_server(context: ssl.SSLContext | None = None, password: str | None = No
 
     def sign_in(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         kept.user = data.login.decode()
-        return AuthResult(success=data.password.decode() == password)
+        good = data.password.decode() == password
+        return AuthResult(success=good, handled=good)
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

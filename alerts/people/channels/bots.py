@@ -30,10 +30,10 @@ __all__ = [
 
 WECOM_TEXT_BYTES: Final = 2048
 WECOM_MARKDOWN_BYTES: Final = 4096
-DINGTALK_TEXT_BYTES: Final = 18_000
-"""The body may have 20,000 bytes; the rest is for what stands around the text."""
-FEISHU_TEXT_BYTES: Final = 18_000
-"""The body may have 20 KB; quotes and newlines are escaped, hence the reserve."""
+DINGTALK_TEXT_BYTES: Final = 9_500
+"""The body may have 20,000 bytes, and every quote or newline of the text takes two in it."""
+FEISHU_TEXT_BYTES: Final = 9_500
+"""The body may have 20 KB; as above."""
 
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 _MINUTE_S: Final = 60.0
