@@ -80,7 +80,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
     def new(screen: str = "desktop", language: str = "zh", **more: object) -> Page:
         context = browser.new_context(
-            locale=_LANGUAGES[language], timezone_id="Asia/Shanghai", reduced_motion="reduce", **SCREENS[screen], **more
+            locale=_LANGUAGES[language],
+            timezone_id="Asia/Shanghai",
+            reduced_motion="reduce",
+            **(SCREENS[screen] | more),
         )
         context.set_default_timeout(_DEADLINE_MS)
         contexts.append(context)

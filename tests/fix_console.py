@@ -174,6 +174,35 @@ class Line:
                     (far if source is near else near).sendall(data)
 
 
+def put_alarm(county: County, channel: int, kind: str, state: str, **more: object) -> int:
+    """Write an alarm of a channel with its first journal entry, as the engine might have some minutes ago.
+
+    Args:
+        county: where.
+        channel: whose.
+        kind: of alarm.
+        state: process state.
+        more: priority, suppression, hold, ago (minutes), explained_by, respond (minutes from now), rule, cause, by.
+    """
+    what = {
+        "priority": 2, "suppression": "NONE", "hold": None, "ago": 10, "explained_by": None, "respond": None,
+        "rule": None, "cause": "unknown", "by": None,
+    } | more  # fmt: skip
+    [(alarm_id,)] = county.query(
+        "WITH made AS (INSERT INTO alerts.alarm (channel_id, kind, priority, process_state, suppression_state,"
+        " hold_reason, exceeded_at, raised_at, detected_at, explained_by, respond_by, rule_code, rule_version, cause,"
+        " acknowledged_by, peak, limit_value) VALUES (%s, %s, %s, %s, %s, %s, now() - %s * interval '1 minute',"
+        " now() - %s * interval '1 minute', now(), %s, now() + %s * interval '1 minute', %s, 1, %s, %s, 9.5, 8)"
+        " RETURNING alarm_id), told AS (INSERT INTO alerts.journal (alarm_id, version, at, event, from_state, to_state,"
+        " actor, value) SELECT alarm_id, 1, now(), 'raise', 'NORMAL', %s, 'engine', 9.5 FROM made RETURNING alarm_id)"
+        " SELECT alarm_id FROM told",
+        channel, kind, what["priority"], state, what["suppression"], what["hold"], what["ago"], what["ago"],
+        what["explained_by"], what["respond"], what["rule"], what["cause"], what["by"], state,
+    )  # fmt: skip
+    county.query("NOTIFY hanlu_alarm")
+    return int(str(alarm_id))
+
+
 @pytest.fixture
 def console(county: County) -> Iterator[Site]:
     """The console over the county."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 from fix_alerts import CHILL, DEFROST, DOOR, FOREIGN, FROZEN, HUMIDITY, OTHER_SCOPE, TRUCK, County
-from fix_console import Site, operator
+from fix_console import Site, operator, put_alarm
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
@@ -207,25 +207,264 @@ def test_nonsense_in_the_address_is_refused(client: TestClient, path: str) -> No
     assert client.get(path).status_code in {400, 422}
 
 
+def places(page: str) -> list[int]:
+    """Return the alarms of the list's lines in order, those folded under others not counted."""
+    return [int(each) for each in re.findall(r'class="place" href="/console/alarms/(\d+)"', page)]
+
+
 def test_alarm_list_puts_standing_unacknowledged_first_then_priority_then_newest(
     client: TestClient, warm: County
 ) -> None:
-    warm.query(
-        "INSERT INTO alerts.alarm (channel_id, kind, priority, process_state, exceeded_at, raised_at, detected_at)"
-        " SELECT 3, 'high', p, s, now(), now() - n * interval '1 hour', now() FROM (VALUES"
-        " (3, 'UNACKNOWLEDGED', 1), (1, 'RTN_UNACKNOWLEDGED', 2), (1, 'NORMAL', 3), (2, 'RTN_UNACKNOWLEDGED', 4),"
-        " (2, 'RTN_UNACKNOWLEDGED', 5)) AS x (p, s, n)"
-    )
-    order = [
-        int(each) for each in re.findall(r'class="place" href="/console/alarms/(\d+)"', text(client, "/console/alarms"))
+    [(first,)] = warm.query("SELECT alarm_id FROM alerts.alarm WHERE channel_id = %s", FROZEN)
+    low = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED", priority=3)
+    returned = [
+        put_alarm(warm, CHILL, "rate", "RTN_UNACKNOWLEDGED", priority=1, ago=120),
+        put_alarm(warm, HUMIDITY, "high", "RTN_UNACKNOWLEDGED", ago=240),
+        put_alarm(warm, HUMIDITY, "low", "RTN_UNACKNOWLEDGED", ago=300),
     ]
-    told = {row[0]: row[1:] for row in warm.query("SELECT alarm_id, process_state, priority FROM alerts.alarm")}
-    assert [told[each] for each in order] == [
-        ("UNACKNOWLEDGED", 1), ("UNACKNOWLEDGED", 3), ("RTN_UNACKNOWLEDGED", 1), ("RTN_UNACKNOWLEDGED", 2),
-        ("RTN_UNACKNOWLEDGED", 2),
-    ]  # fmt: skip
-    assert order[3] < order[4]  # the newer of two equals, here the one made first
-    assert len(re.findall(r'class="place"', text(client, "/console/alarms?state=all"))) == 6
+    put_alarm(warm, CHILL, "low", "NORMAL", priority=1)
+    assert places(text(client, "/console/alarms")) == [first, low, *returned]
+    assert len(places(text(client, "/console/alarms?state=all"))) == 6
+
+
+def test_line_says_place_value_limit_time_left_cause_and_what_to_do(client: TestClient, warm: County) -> None:
+    warm.query(
+        "INSERT INTO alerts.rule (code, version, document, author) VALUES ('warm', 1, %s, 'hanlu')",
+        '{"rationalization": {"response_zh": "先看门", "response_en": "Look at the door", "consequence_zh": "货坏",'
+        ' "consequence_en": "Goods spoil", "cause_zh": "门", "cause_en": "Door"}}',
+    )
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED", rule="warm", respond=23.5, cause="door_open", ago=42)
+    page = text(client, "/console/alarms?kind=high&priority=2")
+    line = re.search(rf'<tbody class="line" data-key="a{alarm}".*?</tbody>', page, re.DOTALL)
+    assert line is not None
+    said = (
+        "2 号保鲜间", "炎陵冷库", "超上限", "9.5", "限值 8.0", "已 42 分钟", "还剩 23 分钟", "门没关", "先看门", "重要",
+        "/console/runbook/high",
+    )  # fmt: skip
+    assert [each for each in said if each not in line[0]] == []
+    english = text(client, f"/console/alarms/{alarm}?lang=en")
+    told = ("Look at the door", "Goods spoil", "Door left open", "23 min left", "Above limit: Chill room 2")
+    assert [each for each in told if each not in english] == []
+
+
+def test_earlier_occurrences_stay_visible_under_the_newest(client: TestClient, warm: County) -> None:
+    old = put_alarm(warm, CHILL, "high", "RTN_UNACKNOWLEDGED", ago=300)
+    new = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED", ago=10)
+    page = text(client, "/console/alarms?kind=high&priority=2")
+    assert places(page) == [new]
+    assert "同一点还有 1 次更早的未处理" in page
+    assert f'href="/console/alarms/{old}"' in page
+    assert f'value="{old}:1"' in page  # and can be acknowledged there
+    assert f'href="/console/alarms/{old}"' in text(client, f"/console/alarms/{new}")
+
+
+def test_held_alarm_stands_on_its_own_tab_with_its_reason_and_under_what_explains_it(
+    client: TestClient, warm: County
+) -> None:
+    power = put_alarm(warm, DOOR, "power", "UNACKNOWLEDGED", priority=1)
+    held = put_alarm(
+        warm, CHILL, "high", "UNACKNOWLEDGED",
+        suppression="SUPPRESSED_BY_DESIGN", hold="explained", explained_by=power,
+    )  # fmt: skip
+    frost = put_alarm(warm, CHILL, "rate", "UNACKNOWLEDGED", suppression="SUPPRESSED_BY_DESIGN", hold="defrost")
+    page = text(client, "/console/alarms")
+    assert held not in places(page)
+    assert "由它引起的报警 1 条" in page
+    tab = text(client, "/console/alarms?state=held")
+    assert set(places(tab)) == {held, frost}
+    assert "正在除霜" in tab
+    assert f"由报警 {power} 说明" in tab
+    chill = card(text(client, "/console"), "yanling-chill")
+    assert "正在除霜" in chill
+
+
+def test_flood_is_one_line_with_its_alarms_inside(client: TestClient, warm: County) -> None:
+    for channel in (CHILL, HUMIDITY):
+        for kind in ("high", "low", "rate", "stuck", "drift", "no_data"):
+            put_alarm(warm, channel, kind, "UNACKNOWLEDGED")
+    page = text(client, "/console/alarms")
+    assert "报警集中：炎陵冷库，10 分钟内 12 条" in page
+    assert page.count('class="line line--flood"') == 1
+    assert "报警集中" in text(client, "/console")
+    assert 'class="line line--flood"' not in text(client, "/console/alarms?flat=1")
+
+
+def test_goods_without_a_channel_stand_on_the_list_and_have_a_page(client: TestClient, warm: County) -> None:
+    warm.query(
+        "INSERT INTO alerts.alarm (site_id, item, item_zh, item_en, kind, priority, process_state, exceeded_at,"
+        " raised_at, detected_at) VALUES (1, 'lime', '石灰', 'Lime', 'stock', 3, 'UNACKNOWLEDGED', now(), now(), now())"
+    )
+    assert "石灰" in text(client, "/console/alarms?kind=stock")
+    [(alarm,)] = warm.query("SELECT alarm_id FROM alerts.alarm WHERE item = 'lime'")
+    page = text(client, f"/console/alarms/{alarm}")
+    assert "库存不足" in page
+    assert "/quiet" not in page
+    answer = client.post(f"/console/alarms/{alarm}/quiet", data={"minutes": 60, "reason": "known"})
+    assert answer.status_code == 400
+
+
+def test_several_are_acknowledged_with_one_note_and_those_that_changed_are_named(
+    client: TestClient, console: Site, warm: County
+) -> None:
+    one, two, three = (put_alarm(warm, CHILL, kind, "UNACKNOWLEDGED") for kind in ("high", "rate", "low"))
+    client.post(f"/console/alarms/{three}/acknowledge", data={"version": 1})
+    console.audit.clear()
+    answer = client.post(
+        "/console/alarms/acknowledge",
+        data={"alarm": [f"{one}:1", f"{two}:1", f"{three}:1"], "note": "停电", "back": "/console/alarms?site=x"},
+        follow_redirects=False,
+    )
+    assert answer.headers["location"] == f"/console/alarms?site=x&done=2&changed={three}"
+    assert [each[2] for each in console.audit] == [str(one), str(two)]
+    assert warm.query("SELECT count(*) FROM alerts.alarm WHERE note = '停电'") == [(2,)]
+    page = text(client, f"/console/alarms?done=2&changed={three}")
+    assert "已确认 2 条" in page
+    assert f'<a href="/console/alarms/{three}">' in page
+
+
+@pytest.mark.parametrize("named", ["1", "x:1", "1:x", "1:1:1", "²:1"])
+def test_alarm_named_otherwise_than_by_number_and_version_is_refused(client: TestClient, named: str) -> None:
+    assert client.post("/console/alarms/acknowledge", data={"alarm": named}).status_code == 400
+
+
+def test_several_with_one_of_another_county_are_refused_whole(client: TestClient, warm: County) -> None:
+    foreign, own = put_alarm(warm, FOREIGN, "rate", "UNACKNOWLEDGED"), put_alarm(warm, CHILL, "rate", "UNACKNOWLEDGED")
+    data = {"alarm": [f"{own}:1", f"{foreign}:1"]}
+    assert client.post("/console/alarms/acknowledge", data=data, follow_redirects=False).status_code == 404
+    assert warm.query("SELECT DISTINCT process_state FROM alerts.alarm WHERE kind = 'rate'") == [("UNACKNOWLEDGED",)]
+
+
+def test_shelved_alarm_is_off_the_list_says_why_and_comes_back_when_taken_off(
+    client: TestClient, console: Site, warm: County
+) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    answer = client.post(
+        f"/console/alarms/{alarm}/quiet",
+        data={
+            "act": "shelve",
+            "of": "alarm",
+            "minutes": 60,
+            "reason": "repair",
+            "note": "换门封",
+            "back": "/console/alarms",
+        },
+        follow_redirects=False,
+    )
+    assert answer.headers["location"] == "/console/alarms"
+    assert alarm not in places(text(client, "/console/alarms"))
+    tab = text(client, "/console/alarms?state=shelved")
+    assert alarm in places(tab)
+    assert [each for each in ("正在维修", "换门封", "取消搁置", "li") if each not in tab] == []
+    assert "已搁置" in card(text(client, "/console"), "yanling-chill")
+    assert [each[1] for each in console.audit] == ["alerts.point.shelve"]
+    [(channel, kind)] = warm.query("SELECT channel_id, kind FROM alerts.suppression")
+    data = {"state": "SHELVED", "points": f"{channel}:{kind}", "back": "/console/alarms?state=shelved"}
+    assert client.post("/console/quiet/end", data=data, follow_redirects=False).status_code == 303
+    assert alarm in places(text(client, "/console/alarms"))
+    assert [each[1] for each in console.audit] == ["alerts.point.shelve", "alerts.point.unshelve"]
+
+
+@pytest.mark.parametrize(
+    ("act", "end", "state", "word"),
+    [
+        ("shelve", "SHELVED", "shelved", "已搁置"),
+        ("remove_from_service", "OUT_OF_SERVICE", "out", "停用"),
+        ("room_empty", "SUPPRESSED_BY_DESIGN", "held", "库内无货"),
+    ],
+)
+def test_whole_room_is_kept_quiet_and_called_back(
+    client: TestClient, console: Site, warm: County, act: str, end: str, state: str, word: str
+) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    client.post("/console/zone/yanling-chill/quiet", data={"act": act, "minutes": 30, "reason": "cleaning"})
+    assert warm.query("SELECT count(*), min(kind) FROM alerts.suppression") == [(3, "*")]
+    assert alarm not in places(text(client, "/console/alarms"))
+    tab = text(client, f"/console/alarms?state={state}")
+    assert alarm in places(tab)
+    assert word in tab
+    [points] = re.findall(r'name="points" value="([^"]+)"', tab)
+    assert client.post("/console/quiet/end", data={"state": end, "points": points}).status_code == 200
+    assert warm.query("SELECT count(*) FROM alerts.suppression") == [(0,)]
+    assert alarm in places(text(client, "/console/alarms"))
+    assert len(console.audit) == 6
+
+
+@pytest.mark.parametrize(
+    "data", [{"minutes": 7, "reason": "repair"}, {"minutes": 60, "reason": "because"}, {"minutes": 60, "reason": ""}]
+)
+def test_shelf_without_a_reason_or_with_a_length_of_ones_own_is_refused(
+    client: TestClient, warm: County, data: dict[str, object]
+) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    assert client.post(f"/console/alarms/{alarm}/quiet", data={"act": "shelve", **data}).status_code == 400
+    assert warm.query("SELECT count(*) FROM alerts.suppression") == [(0,)]
+
+
+def test_neighbour_cannot_keep_our_rooms_quiet_nor_wake_them(client: TestClient, console: Site, warm: County) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    client.post(f"/console/alarms/{alarm}/quiet", data={"minutes": 60, "reason": "known"})
+    console.person = operator(OTHER_SCOPE)
+    assert client.post(f"/console/alarms/{alarm}/quiet", data={"minutes": 60, "reason": "known"}).status_code == 404
+    assert client.post("/console/zone/yanling-chill/quiet", data={"reason": "known"}).status_code == 404
+    data = {"state": "SHELVED", "points": f"{CHILL}:high"}
+    assert client.post("/console/quiet/end", data=data, follow_redirects=False).status_code == 303
+    assert warm.query("SELECT count(*) FROM alerts.suppression") == [(1,)]
+
+
+def test_alarm_is_taken_on_and_handed_back(client: TestClient, console: Site, warm: County) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    client.post(f"/console/alarms/{alarm}/assign", data={"version": 1, "who": "me"})
+    assert 'class="small who">li<' in text(client, "/console/alarms?kind=high&priority=2")
+    answer = client.post(f"/console/alarms/{alarm}/assign", data={"version": 1, "who": "nobody"})
+    assert answer.status_code == 409
+    assert "情况有了变化" in answer.text
+    client.post(f"/console/alarms/{alarm}/assign", data={"version": 2, "who": "nobody"})
+    assert [each[3]["assignee"] for each in console.audit] == ["li", ""]
+
+
+def test_latched_alarm_is_reset_by_another_person_than_who_acknowledged_it(
+    client: TestClient, console: Site, warm: County
+) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "LATCHED_ACKNOWLEDGED", by="li")
+    assert "待复位" in text(client, "/console/alarms")
+    answer = client.post(f"/console/alarms/{alarm}/reset", data={"version": 1, "note": "看过了"})
+    assert answer.status_code == 403
+    assert "须由另一人复位" in answer.text
+    assert "看过了" in answer.text
+    console.person = operator(login="wang")
+    client.post(f"/console/alarms/{alarm}/reset", data={"version": 1, "note": "看过了"})
+    assert warm.query("SELECT process_state FROM alerts.alarm WHERE alarm_id = %s", alarm) == [("NORMAL",)]
+    assert "已复位" in text(client, f"/console/alarms/{alarm}")
+
+
+@pytest.mark.parametrize("path", ["acknowledge", "reset", "assign", "quiet"])
+def test_inspector_may_change_nothing(client: TestClient, console: Site, warm: County, path: str) -> None:
+    alarm = put_alarm(warm, CHILL, "high", "UNACKNOWLEDGED")
+    console.person = operator(roles=frozenset({Role.INSPECTOR}))
+    for url in (f"/console/alarms/{alarm}/{path}", "/console/alarms/acknowledge", "/console/zone/yanling-chill/quiet"):
+        assert client.post(url, data={"version": 1, "reason": "known", "minutes": 60}).status_code == 403
+    assert warm.query("SELECT version FROM alerts.alarm WHERE alarm_id = %s", alarm) == [(1,)]
+
+
+def test_wallboard_puts_the_worst_room_first_and_always_shows_age_and_link(client: TestClient) -> None:
+    page = text(client, "/console/wallboard")
+    tiles = re.findall(r'<article class="tile[^"]*" data-zone="([^"]+)"', page)
+    assert tiles[0] == "yanling-frozen"
+    assert len(tiles) == 3
+    assert [each for each in ('id="live"', 'data-age-count="heard_ms"', 'id="wall-clock"') if each not in page] == []
+    assert "Unacknowledged" in text(client, "/console/wallboard?lang=en")
+
+
+def test_long_list_is_paged(client: TestClient, warm: County) -> None:
+    warm.query(
+        "INSERT INTO alerts.alarm (site_id, item, item_zh, item_en, kind, priority, process_state, exceeded_at,"
+        " raised_at, detected_at) SELECT 1, 'item-' || n, '货', 'Goods', 'stock', 3, 'ACKNOWLEDGED', now(),"
+        " now() - n * interval '1 hour', now() FROM generate_series(1, 120) AS n"
+    )
+    first, third = text(client, "/console/alarms?kind=stock"), text(client, "/console/alarms?kind=stock&page=3")
+    assert (len(places(first)), len(places(third))) == (50, 20)
+    assert set(places(first)).isdisjoint(places(third))
+    assert "kind=stock&amp;page=2" in first
 
 
 def test_acknowledging_goes_back_to_the_page_and_into_journal_and_audit(
