@@ -307,7 +307,7 @@ def _is_meant(applies: Applies, facts: ChannelFacts, refused: Refused) -> bool:
 def _drop_disordered(
     chosen: dict[Kind, tuple[Versioned, Parameters]], facts: ChannelFacts, problems: list[Problem]
 ) -> None:
-    """Take out the rule of each pair whose limits stand in the wrong order; the outer one is the one to go."""
+    """Take out one rule of each pair whose limits stand in the wrong order: the far one, else the less specific."""
     pairs = (
         (Kind.LOW, Kind.HIGH, Reason.CROSSED),
         (Kind.HIGH, Kind.HIGH_HIGH, Reason.ORDER),
@@ -320,7 +320,7 @@ def _drop_disordered(
         if lower is None or upper is None or lower < upper:
             continue
         goes, stays = (below, above) if below is Kind.LOW_LOW else (above, below)
-        if reason is Reason.CROSSED and _depth(chosen[below][0], facts) > _depth(chosen[above][0], facts):
+        if reason is Reason.CROSSED and _depth(chosen[below][0], facts) < _depth(chosen[above][0], facts):
             goes, stays = below, above
         gone, kept = chosen.pop(goes)[0].rule, chosen[stays][0].rule
         detail = f"{lower:g} ≥ {upper:g} {facts.unit}"

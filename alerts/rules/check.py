@@ -88,6 +88,8 @@ def check_rule(data: Mapping[str, Any]) -> Rule | list[Fault]:
     if isinstance(kind, str) and known is None:
         near = difflib.get_close_matches(kind, list(Kind), n=1)
         faults.append(Fault("kind", "kind_near", near[0]) if near else Fault("kind", "kind", ", ".join(Kind)))
+    elif known is None:
+        faults.append(Fault("kind", "missing" if kind is None else "text"))
     given = data.get("parameters", {})
     if not isinstance(given, Mapping):
         faults.append(Fault("parameters", "table"))
@@ -139,4 +141,6 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _plain(limit: Any) -> str:
-    return f"{limit:g}" if isinstance(limit, int | float) else str(limit).replace("'", "").replace(" or ", " / ")
+    if isinstance(limit, int | float):
+        return str(int(limit)) if float(limit).is_integer() else repr(float(limit))
+    return str(limit).replace("'", "").replace(" or ", " / ")

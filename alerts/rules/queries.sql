@@ -75,3 +75,17 @@ UNION ALL
 SELECT 'zones', array_agg(z.code) FROM below JOIN registry.zone AS z USING (site_id)
 UNION ALL
 SELECT 'gateways', array_agg(g.code) FROM below JOIN registry.gateway AS g USING (site_id)
+
+-- name: rules_readings
+-- Readings of a room's channels in a stretch of time, ascending, for a rehearsal.
+SELECT channel_id, (extract(epoch FROM observed_at) * 1000)::bigint AS at_ms, value
+FROM telemetry.reading_v
+WHERE channel_id = ANY(%(channel_ids)s::integer[]) AND observed_at >= %(from_at)s AND observed_at <= %(to_at)s
+ORDER BY observed_at, channel_id
+LIMIT %(most)s
+
+-- name: rules_newest
+-- When a room's channels were last heard of, Unix milliseconds.
+SELECT (extract(epoch FROM max(observed_at)) * 1000)::bigint AS newest_ms
+FROM telemetry.latest_v
+WHERE channel_id = ANY(%(channel_ids)s::integer[])

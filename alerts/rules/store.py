@@ -27,6 +27,7 @@ from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
 __all__ = [
+    "QUERIES",
     "SHIPPED_BY",
     "StoredVersion",
     "Versioned",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
-_QUERIES = load_queries("hanlu.alerts.rules")
+QUERIES = load_queries("hanlu.alerts.rules")
 
 SHIPPED_BY: Final = "hanlu"
 """Author of the rules that come with Hanlu; no person has this login in the table of rules."""
@@ -158,7 +159,7 @@ def withdraw(connection: Connection, code: str, *, seen: int, author: str, note:
         raise ConflictError(_conflict(code, seen, newest))
     if newest.withdrawn:
         return newest.version
-    document = _QUERIES["rules_current"]
+    document = QUERIES["rules_current"]
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(document, {"code": code}).fetchone()
     assert row is not None
@@ -179,7 +180,7 @@ def seed_defaults(connection: Connection, rules: Iterable[Rule] | None = None) -
     wanted = {rule.code: rule for rule in (shipped_rules() if rules is None else rules)}
     written = 0
     with connection.transaction():
-        connection.execute(_QUERIES["rules_lock"], {"key": _LOCK_KEY})
+        connection.execute(QUERIES["rules_lock"], {"key": _LOCK_KEY})
         known = {each.code: each for each in current(connection)}
         for code, rule in wanted.items():
             newest = known.get(code)
@@ -211,9 +212,9 @@ def read_facts(connection: Connection, scope: str = "/", channel: str | None = N
         channel: only this one, `gateway/device/metric`.
     """
     with connection.cursor() as cursor:
-        codes = {str(key): code for key, code in cursor.execute(_QUERIES["rules_organisations"])}
+        codes = {str(key): code for key, code in cursor.execute(QUERIES["rules_organisations"])}
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_QUERIES["rules_facts"], {"scope": scope, "channel": channel}).fetchall()
+        rows = cursor.execute(QUERIES["rules_facts"], {"scope": scope, "channel": channel}).fetchall()
     trees: dict[str, tuple[str, ...]] = {}
     found = []
     for row in rows:
@@ -227,7 +228,7 @@ def read_facts(connection: Connection, scope: str = "/", channel: str | None = N
 def read_names(connection: Connection, channels: Iterable[ChannelFacts] = ()) -> Names:
     """Return every name the registry knows; channels' own names as given."""
     with connection.cursor() as cursor:
-        found = {sort: frozenset(names or ()) for sort, names in cursor.execute(_QUERIES["rules_names"])}
+        found = {sort: frozenset(names or ()) for sort, names in cursor.execute(QUERIES["rules_names"])}
     return Names(**found, channels=frozenset(each.channel for each in channels))
 
 
@@ -235,7 +236,7 @@ def read_reach(connection: Connection, scope: str, channels: Iterable[ChannelFac
     """Return the names below one node of the tree; profiles, metrics and device kinds are everybody's."""
     channels = list(channels)
     with connection.cursor() as cursor:
-        found = cursor.execute(_QUERIES["rules_reach"], {"scope": scope}).fetchall()
+        found = cursor.execute(QUERIES["rules_reach"], {"scope": scope}).fetchall()
     every = read_names(connection, channels)
     return replace(every, **{sort: frozenset(names or ()) for sort, names in found})
 
@@ -243,12 +244,12 @@ def read_reach(connection: Connection, scope: str, channels: Iterable[ChannelFac
 def sees_everything(connection: Connection, scope: str) -> bool:
     """Tell whether no node of the tree lies outside `scope`: who sees that much may change what holds for all."""
     with connection.cursor(row_factory=scalar_row) as cursor:
-        return bool(cursor.execute(_QUERIES["rules_sees_everything"], {"scope": scope}).fetchone())
+        return bool(cursor.execute(QUERIES["rules_sees_everything"], {"scope": scope}).fetchone())
 
 
 def _versions(connection: Connection, query: str, code: str | None) -> list[StoredVersion]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_QUERIES[query], {"code": code}).fetchall()
+        rows = cursor.execute(QUERIES[query], {"code": code}).fetchall()
     return [_stored(row) for row in rows]
 
 
@@ -264,7 +265,7 @@ def _stored(row: dict[str, Any]) -> StoredVersion:
 
 def _locked(connection: Connection, code: str) -> StoredVersion | None:
     """Take the writers' lock and return the newest version of a code."""
-    connection.execute(_QUERIES["rules_lock"], {"key": _LOCK_KEY})
+    connection.execute(QUERIES["rules_lock"], {"key": _LOCK_KEY})
     return next(iter(current(connection, code)), None)
 
 
@@ -287,7 +288,7 @@ def _write(
     withdrawn: bool = False,
 ) -> None:
     connection.execute(
-        _QUERIES["rules_write"],
+        QUERIES["rules_write"],
         {
             "code": code,
             "version": version,
@@ -297,4 +298,4 @@ def _write(
             "note": note,
         },
     )
-    connection.execute(_QUERIES["rules_notify"], {"code": code})
+    connection.execute(QUERIES["rules_notify"], {"code": code})
