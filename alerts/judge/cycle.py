@@ -72,7 +72,7 @@ KEPT: Final = 8
 
 LENGTH_MS: Final = 60 * _MINUTE
 """Of a defrost while the room's own are not known; longest time one is seen in the curve is `SEEN_MOST_MS`."""
-SEEN_MOST_MS: Final = 60 * _MINUTE
+SEEN_MOST_MS: Final = 70 * _MINUTE
 SEEN_LEAST_MS: Final = 40 * _MINUTE
 TOLD_MOST_MS: Final = 75 * _MINUTE
 """A contact that stands on for longer explains nothing more."""
@@ -97,6 +97,8 @@ GIVEN_UP_MS: Final = 6 * _HOUR
 
 KNOWN_MS: Final = 30 * _MINUTE
 """Of readings before a level is called the room's own."""
+SETTLES_MS: Final = 5 * _MINUTE
+"""At first: a drop-out in the first reading is soon forgotten."""
 SINKS_MS: Final = 1 * _HOUR
 CLIMBS_MS: Final = 24 * _HOUR
 """The baseline follows quickly down, slowly up, and up only from near above it."""
@@ -224,7 +226,7 @@ def _smoothed(state: CycleState, at_ms: int, value: float, elapsed: int) -> Cycl
     baseline = state.baseline
     above = level - baseline
     if above < 0.0:
-        baseline += above * elapsed / (SINKS_MS + elapsed)
+        baseline += above * elapsed / ((SINKS_MS if state.seen_ms >= KNOWN_MS else SETTLES_MS) + elapsed)
     elif state.began_ms is None:
         baseline += above * elapsed / ((CLIMBS_MS if above < NEAR_K else DRIFTS_MS) + elapsed)
     trail = state.trail

@@ -30,21 +30,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from hanlu.alerts.judge.contract import Judge, Move, Signals, Verdict
-from hanlu.alerts.judge.limit_before import QUIET, Limit, RuleState, Transition, silent_at, step
 from hanlu.alerts.kind import LIMIT_KINDS, Hold, Kind
 from hanlu.alerts.rules.parameters import LimitParameters
 
-__all__ = [
-    "BEGIN",
-    "LIMIT_JUDGES",
-    "QUIET",
-    "Limit",
-    "LimitState",
-    "RuleState",
-    "Transition",
-    "silent_at",
-    "step",
-]
+__all__ = ["BEGIN", "LIMIT_JUDGES", "LimitState"]
 
 _MINUTE: Final = 60_000
 OVERDUE_MS: Final = 15 * _MINUTE
