@@ -145,9 +145,9 @@ class _Page:
         alarm.suspect(change.cause, change.at_ms)
         quiets = self._quiets.of(change.subject)
         if change.move is Move.RELEASE:
-            alarm.hold(None, change.at_ms, quiets)
+            alarm.hold(None, change.at_ms, self._now_ms, quiets)
         elif change.hold is not None and alarm.called_ms is None:
-            alarm.hold(change.hold, change.at_ms, quiets)
+            alarm.hold(change.hold, change.at_ms, self._now_ms, quiets)
 
     def _raise(self, change: Change) -> None:
         rule = change.rule

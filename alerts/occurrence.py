@@ -138,7 +138,7 @@ class Occurrence:
         self._write(at_ms, Event.RAISE, ENGINE, value)
         if self.explained_by is not None:
             self._note(now_ms, EXPLAIN, ENGINE)
-        self._quiet(tuple(quiets), now_ms, ENGINE, "")
+        self._quiet(tuple(quiets), at_ms, ENGINE, "", called_ms=now_ms)
         self._called(now_ms)
 
     def acknowledge(self, at_ms: int, actor: str, note: str) -> bool:
@@ -175,16 +175,23 @@ class Occurrence:
         self._called(now_ms)
         return True
 
-    def hold(self, hold: Hold | None, at_ms: int, quiets: Iterable[Quiet], note: str = "") -> None:
-        """Its judge holds it (a reason) or no longer does (None); it calls when nothing else keeps it quiet."""
+    def hold(self, hold: Hold | None, at_ms: int, now_ms: int, quiets: Iterable[Quiet]) -> None:
+        """Its judge holds it (a reason) or no longer does (None); it calls when nothing else keeps it quiet.
+
+        Args:
+            hold: why.
+            at_ms: the observation that decided it.
+            now_ms: the platform's time: when people are called.
+            quiets: what people have said of its point.
+        """
         self.plant_hold = hold
-        self._quiet(tuple(quiets), at_ms, ENGINE, note)
+        self._quiet(tuple(quiets), at_ms, ENGINE, "", called_ms=now_ms)
 
     def requiet(
         self, quiets: Iterable[Quiet], at_ms: int, actor: str, note: str = "", *, expired: bool = False
     ) -> bool:
         """People have changed what they say of its point; answer whether that changed anything here."""
-        return self._quiet(tuple(quiets), at_ms, actor, note, expired)
+        return self._quiet(tuple(quiets), at_ms, actor, note, expired=expired)
 
     def explain(self, parent: Occurrence | int, at_ms: int, quiets: Iterable[Quiet]) -> None:
         """Another alarm explains this one and speaks for it."""
@@ -213,7 +220,16 @@ class Occurrence:
         self._note(at_ms, ASSIGN, actor, note=assignee)
         return True
 
-    def _quiet(self, quiets: tuple[Quiet, ...], at_ms: int, actor: str, note: str, expired: bool = False) -> bool:
+    def _quiet(
+        self,
+        quiets: tuple[Quiet, ...],
+        at_ms: int,
+        actor: str,
+        note: str,
+        *,
+        expired: bool = False,
+        called_ms: int | None = None,
+    ) -> bool:
         if self.process_state not in _QUIETED:
             return False
         reasons = {each.state for each in quiets}
@@ -236,7 +252,7 @@ class Occurrence:
             if again is not None:
                 self._write(at_ms, again, ENGINE)
                 self.re_alarm_ms = None
-            self._called(at_ms)
+            self._called(at_ms if called_ms is None else called_ms)
         return True
 
     def _reason(self, state: SuppressionState, quiets: tuple[Quiet, ...]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanlu.alerts.alarm import SuppressionEvent
 from hanlu.alerts.kind import LIMIT_KINDS, Cause, Kind
 from hanlu.alerts.views import Alarm, Entry
+from hanlu.alerts.watch import ENGINE_NOTES
 from hanlu.alerts.wording import hold_name, metric_name, span_text, unit_label, words
 
 __all__ = ["headline", "note_text", "worst"]
@@ -59,6 +60,6 @@ def note_text(entry: Entry, lang: str) -> str:
         return say(f"alerts.cause.{entry.note}")
     if entry.event in set(SuppressionEvent):
         return hold_name(entry.note, lang)
-    if entry.note == "limit_withdrawn" and entry.actor == "engine":
-        return say("alerts.note.limit_withdrawn")
+    if entry.actor == "engine" and entry.note in ENGINE_NOTES:
+        return say(f"alerts.note.{entry.note}")
     return entry.note

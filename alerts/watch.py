@@ -32,6 +32,7 @@ from hanlu.alerts.plan import Channel
 from hanlu.alerts.silence import Listened, Silence
 
 __all__ = [
+    "ENGINE_NOTES",
     "JUDGED_ANEW",
     "LIMIT_WITHDRAWN",
     "UNIT_CHANGED",
@@ -50,6 +51,8 @@ UNIT_CHANGED: Final = "unit_changed"
 """Note of a return that happened because the channel measures in another unit now."""
 JUDGED_ANEW: Final = "judged_anew"
 """Note of a return that happened because what its judge remembered could not be read any more."""
+ENGINE_NOTES: Final = frozenset({LIMIT_WITHDRAWN, UNIT_CHANGED, JUDGED_ANEW})
+"""All of them: words of the program, to be shown in the reader's language."""
 
 
 @dataclass(frozen=True, slots=True)

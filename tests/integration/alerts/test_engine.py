@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from fix_alerts import CHILL, DEFROST, FOREIGN, FROZEN, Cell, County
 
-from hanlu.alerts.acknowledge import acknowledge
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine, run
+from hanlu.alerts.operate import acknowledge
 from hanlu.core.clock import ManualClock, SystemClock, from_ms
 from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.db.pool import connect

@@ -115,7 +115,7 @@ def test_gateway_that_comes_back_without_one_of_its_channels_lets_that_one_call_
             clock.advance(61)
     assert site.query(
         "SELECT j.event FROM alerts.journal AS j JOIN alerts.alarm USING (alarm_id) WHERE channel_id = %s"
-        " ORDER BY version",
+        " ORDER BY j.version",
         FROZEN,
     ) == [("raise",), ("explain",), ("suppress",), ("unsuppress",)]
     assert site.query("SELECT process_state FROM alerts.alarm WHERE channel_id = %s AND kind = 'no_data'", CHILL) == [

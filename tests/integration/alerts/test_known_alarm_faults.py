@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from fix_alerts import CHILL, DEFROST, DOOR, FROZEN, HUMIDITY, Cell, County
 
-from hanlu.alerts.acknowledge import acknowledge
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
+from hanlu.alerts.operate import acknowledge
 from hanlu.core.clock import ManualClock, SystemClock, from_ms
 from hanlu.db.pool import connect
 

@@ -14,9 +14,9 @@ import pytest
 from fix_alerts import CHILL, FOREIGN, FROZEN, OTHER_SCOPE, County
 from fix_console import Site, console_site, operator, served
 
-from hanlu.alerts.acknowledge import acknowledge
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
+from hanlu.alerts.operate import acknowledge
 from hanlu.core.clock import ManualClock, SystemClock
 from hanlu.db.pool import connect
 

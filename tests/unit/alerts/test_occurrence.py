@@ -66,7 +66,7 @@ class Life(RuleBasedStateMachine):
     @rule(hold=st.sampled_from([None, Hold.DEFROST, Hold.DOOR]))
     @precondition(lambda self: self.alarm.active)
     def judge_holds_or_releases(self, hold: Hold | None) -> None:
-        self.alarm.hold(hold, self.tick(), self.said.quiets)
+        self.alarm.hold(hold, self.tick(), self.now, self.said.quiets)
 
     @rule()
     @precondition(lambda self: self.alarm.active and self.alarm.explained_by is None)
