@@ -131,7 +131,7 @@ def stretches(rota: Rota, from_ms_: int, workdays: Workdays, days: int = LOOK_AH
         if then != people:
             yield Stretch(begin, edge, people)
             begin, people = edge, then
-    if edges:
+    if edges and begin < edges[-1]:
         yield Stretch(begin, edges[-1], people)
 
 
