@@ -28,9 +28,9 @@ from hanlu.registry.web import RoomWeb
 __all__ = ["Shown", "add_alarm_pages", "alarm_page"]
 
 PER_PAGE: Final = 50
-FLOOD_SHOWN: Final = 30
+FLOOD_SHOWN: Final = 20
 """So many lines of a flood are on the page; the rest is a link to the site's own list."""
-UNDER_SHOWN: Final = 10
+UNDER_SHOWN: Final = 5
 """So many earlier or explained alarms are shown under a line."""
 EARLIER_SHOWN: Final = 10
 _AROUND_MS: Final = 2 * 3_600_000
@@ -50,7 +50,7 @@ class Shown:
         older: earlier occurrences of the same point, `older_more` of them not shown.
         explained: what it explains, `explained_more` of them not shown.
         flood: lines of a flood, `flood_more` of them not shown.
-        size: alarms of the flood.
+        size: points that cry in the flood.
         priorities: of the flood's lines, how many.
         waiting: alarms of the flood that wait for a person.
     """
@@ -62,7 +62,7 @@ class Shown:
     explained_more: int = 0
     flood: tuple[Shown, ...] = ()
     flood_more: int = 0
-    size: int = 1
+    size: int = 0
     priorities: Mapping[int, int] | None = None
     waiting: int = 0
 
@@ -93,7 +93,7 @@ def _add_list(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
         tab = Tab(state)
         wanted = Wanted(tab, site.strip(), int(priority) if priority else None, process, kind, bool(flat))
         with desk.reading(person) as (read, _, frame):
-            slim = read.lines()
+            slim = desk.lines(read, person.scope)
             tabs, per_site = tally(slim, wanted)
             start = (page - 1) * PER_PAGE
             if tab is Tab.ALL:
@@ -146,15 +146,10 @@ def shown(read: Read, lines: Sequence[Line]) -> list[Shown]:
     """Return lines with what a page shows of them read in full, in one statement."""
     ids: set[int] = set()
 
-    def note(line: Line) -> None:
-        ids.add(line.head.alarm_id)
-        ids.update(each.alarm_id for each in line.older[:UNDER_SHOWN])
-        ids.update(each.alarm_id for each in line.explained[:UNDER_SHOWN])
-        for each in line.flood[:FLOOD_SHOWN]:
-            note(each)
-
     for line in lines:
-        note(line)
+        ids.add(line.head.alarm_id)
+        ids.update(each.alarm_id for each in (*line.older[:UNDER_SHOWN], *line.explained[:UNDER_SHOWN]))
+        ids.update(each.head.alarm_id for each in line.flood[:FLOOD_SHOWN])
     known = {each.alarm_id: each for each in read.alarms_by_id(sorted(ids))}
     return [_shown(line, known) for line in lines if line.head.alarm_id in known]
 
@@ -173,7 +168,7 @@ def _shown(line: Line, known: Mapping[int, Alarm]) -> Shown:
         len(line.explained) - len(explained),
         members,
         len(line.flood) - len(members),
-        sum(1 for _ in line),
+        len(line.flood),
         Counter(each.head.priority for each in line.flood),
         sum(each.calls for each in line),
     )

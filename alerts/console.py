@@ -96,7 +96,7 @@ def _add_overview(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
             codes = read.zone_codes(site or None)
             pages = max(1, -(-len(codes) // ZONES_PER_PAGE))
             zones = read.zones(codes[(page - 1) * ZONES_PER_PAGE : page * ZONES_PER_PAGE], now_ms)
-            lines = arrange(read.lines(), Wanted(site=site or ""))
+            lines = arrange(desk.lines(read, person.scope), Wanted(site=site or ""))
             calling = [each for each in lines[:CALLING_SHOWN] if any(one.calls for one in each)]
             context = {
                 "calling": shown(read, calling),

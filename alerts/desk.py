@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,7 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from hanlu.alerts.config import ConsoleConfig
-from hanlu.alerts.lines import order_key
+from hanlu.alerts.lines import Slim, order_key
 from hanlu.alerts.read import Read
 from hanlu.alerts.sentence import headline, note_text
 from hanlu.alerts.stream import head
@@ -27,6 +28,8 @@ SHELF_MINUTES: Final = (15, 30, 60, 120, 240, 480)
 SHELF_REASONS: Final = ("repair", "loading", "cleaning", "sensor", "known", "test", "other")
 """Why; words in i18n.json under `alerts.shelve.reason`."""
 
+_KEPT_S: Final = 2.0
+_SCOPES_KEPT: Final = 64
 _BETWEEN_ROWS: Final = "\x1e"
 
 
@@ -40,6 +43,8 @@ class Desk:
         """Use the pool, the clock and the renderer of `web`."""
         self._web = web
         self._config = config
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[int, float, Sequence[Slim]]] = {}
 
     @contextmanager
     def reading(self, person: Person) -> Iterator[tuple[Read, int, dict[str, Any]]]:
@@ -59,6 +64,24 @@ class Desk:
                 "person": person,
             }
             yield Read(connection, person.scope), now_ms, frame
+
+    def lines(self, read: Read, scope: str) -> Sequence[Slim]:
+        """Return every open alarm of a subtree, slim; kept for the moment, since in a flood everybody asks at once.
+
+        What is kept is as old as `_KEPT_S` at most and older than no journal entry that this connection can see, but
+        for one that was begun before another one and committed after it; the stream tells that one too.
+        """
+        newest, now_s = read.newest_entry(), self._web.clock.monotonic()
+        with self._lock:
+            kept = self._kept.get(scope)
+        if kept is not None and kept[0] == newest and now_s - kept[1] < _KEPT_S:
+            return kept[2]
+        found = read.lines()
+        with self._lock:
+            if len(self._kept) >= _SCOPES_KEPT:
+                self._kept.clear()
+            self._kept[scope] = (newest, now_s, found)
+        return found
 
     def rows(self, connection: Connection, ids: Sequence[int], lang: str) -> Mapping[int, str]:
         """Return alarms as lines of the list, for whoever may see them: made once, told to many.

@@ -12,7 +12,7 @@ Source: ANSI/ISA-18.2-2016 5.4 and EEMUA 191 (flood: more than ten alarms in ten
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
@@ -25,7 +25,7 @@ FLOOD_ALARMS: Final = 10
 """More alarms of one site than this within `FLOOD_MS` are a flood."""
 FLOOD_MS: Final = 10 * 60_000
 
-_RANKS: Final = {
+_RANKS: Final[Mapping[str, int]] = {
     ProcessState.UNACKNOWLEDGED: 0,
     ProcessState.LATCHED_UNACKNOWLEDGED: 1,
     ProcessState.RTN_UNACKNOWLEDGED: 1,
@@ -47,12 +47,19 @@ class Tab(StrEnum):
     ALL = "all"
 
 
-_TABS: Final = {
+_TABS: Final[Mapping[str, Tab]] = {
     SuppressionState.NONE: Tab.OPEN,
     SuppressionState.SUPPRESSED_BY_DESIGN: Tab.HELD,
     SuppressionState.SHELVED: Tab.SHELVED,
     SuppressionState.OUT_OF_SERVICE: Tab.OUT,
 }
+_CALLING: Final = frozenset(
+    (state.value, suppression.value)
+    for state in ProcessState
+    for suppression in SuppressionState
+    if calls(state, suppression)
+)
+"""States that wait for a person: looked up ten thousand times a page, hence not asked each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +82,17 @@ class Slim:
     @property
     def tab(self) -> Tab:
         """Where it stands on the list."""
-        return _TABS[SuppressionState(self.suppression_state)]
+        return _TABS[self.suppression_state]
 
     @property
     def calls(self) -> bool:
         """Whether it waits for a person."""
-        return calls(ProcessState(self.process_state), SuppressionState(self.suppression_state))
+        return (self.process_state, self.suppression_state) in _CALLING
 
     @property
     def order(self) -> tuple[int, int, int]:
         """Its place on the list, smaller first."""
-        return _RANKS[ProcessState(self.process_state)], self.priority, -self.raised_ms
+        return _RANKS[self.process_state], self.priority, -self.raised_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ class Placed(Protocol):
 
 def order_key(alarm: Placed) -> str:
     """Return the alarm's place as text that sorts alike: the browser puts a new row where it belongs."""
-    rank = _RANKS[ProcessState(alarm.process_state)]
+    rank = _RANKS[alarm.process_state]
     return f"{rank}{alarm.priority}{_NEWEST_FIRST - alarm.raised_ms:016d}"
 
 

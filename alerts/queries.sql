@@ -561,6 +561,10 @@ FROM alerts.alarm AS a
 JOIN alerts.alarm_place_v AS p USING (alarm_id)
 WHERE a.process_state <> 'NORMAL' AND starts_with(p.organisation_path, %(scope)s)
 
+-- name: console_newest_entry
+-- Key of the newest journal entry.
+SELECT max(journal_id) FROM alerts.journal
+
 -- name: console_alarm_ids
 -- Alarms in some zones or a span, also those that are over: what stands and calls first, then by priority, then the
 -- newest; or simply the newest first.

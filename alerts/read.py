@@ -110,7 +110,15 @@ class Read:
 
     def lines(self) -> list[Slim]:
         """Return every open alarm with what the list is arranged by, in no order."""
-        return self._all(Slim, "console_lines")
+        with self._connection.cursor(binary=True) as cursor:
+            rows = cursor.execute(_QUERIES["console_lines"], self._scope).fetchall()
+        return [Slim(*row) for row in rows]
+
+    def newest_entry(self) -> int:
+        """Return the key of the newest journal entry, 0 when there is none: has anything happened since?"""
+        with self._connection.cursor() as cursor:
+            found = cursor.execute(_QUERIES["console_newest_entry"]).fetchone()
+        return 0 if found is None or found[0] is None else int(found[0])
 
     def alarms_by_id(self, ids: Sequence[int]) -> list[Alarm]:
         """Return alarms in the order of `ids`; those outside the subtree are left out."""
