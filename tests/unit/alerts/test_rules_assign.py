@@ -72,7 +72,9 @@ def limit(rules: list[Versioned], facts: ChannelFacts = ROOM) -> LimitParameters
         ({"zone": "room-a", "site": "store"}, {"channel": "gw-1/room-1/air_temperature"}),
     ],
 )
-def test_of_two_rules_that_match_the_more_specific_is_in_force(general: dict[str, Any], special: dict[str, Any]):
+def test_of_two_rules_that_match_the_more_specific_is_in_force(
+    general: dict[str, Any], special: dict[str, Any]
+) -> None:
     rules = [rule("a-general", applies=general), rule("z-special", applies=special)]
     assert chosen(rules) == ["z-special"]
     assert assign(rules, ROOM).problems == ()
@@ -93,7 +95,7 @@ def test_of_two_rules_that_match_the_more_specific_is_in_force(general: dict[str
         {"metric": "air_temperature", "zone": "room-b"},
     ],
 )
-def test_a_rule_holds_nowhere_one_of_its_fields_does_not_match(applies: dict[str, Any]):
+def test_a_rule_holds_nowhere_one_of_its_fields_does_not_match(applies: dict[str, Any]) -> None:
     assert not matches(Applies.model_validate(applies), ROOM)
     assert chosen([rule("elsewhere", applies=applies)]) == []
 
@@ -121,7 +123,7 @@ _RULE = st.tuples(st.sampled_from(["high", "low", "high_high", "door"]), _APPLIE
 @given(st.lists(_RULE, max_size=8), st.randoms(use_true_random=False), st.sampled_from([ROOM, BARE]))
 def test_what_is_in_force_does_not_depend_on_the_order_of_the_rules(
     drawn: list[tuple[str, dict[str, Any], dict[str, Any], bool]], random: Any, facts: ChannelFacts
-):
+) -> None:
     rules = [
         rule(f"r{index}", kind, {} if kind == "door" else numbers, applies=applies, enabled=enabled)
         for index, (kind, applies, numbers, enabled) in enumerate(drawn)
@@ -147,7 +149,7 @@ def test_what_is_in_force_does_not_depend_on_the_order_of_the_rules(
         assert set(better) <= unable | told, "nothing more specific that could hold was passed over"
 
 
-def test_channels_alike_share_one_answer_and_keep_their_own_names_in_problems():
+def test_channels_alike_share_one_answer_and_keep_their_own_names_in_problems() -> None:
     rules = [rule("odd", parameters={"setpoint": 5.0, "unit": "W"}, applies={"metric": "air_temperature"})]
     assigner = Assigner(rules)
     for number in (1, 2):
@@ -157,7 +159,7 @@ def test_channels_alike_share_one_answer_and_keep_their_own_names_in_problems():
         ]
 
 
-def test_two_rules_equally_specific_are_a_problem_and_the_first_in_the_alphabet_holds():
+def test_two_rules_equally_specific_are_a_problem_and_the_first_in_the_alphabet_holds() -> None:
     rules = [rule("b", applies={"zone": "room-a"}), rule("a", applies={"zone": "room-a"}), rule("c")]
     found = assign(rules, ROOM)
     assert [each.code for each in found.assigned] == ["a"]
@@ -166,7 +168,7 @@ def test_two_rules_equally_specific_are_a_problem_and_the_first_in_the_alphabet_
     assert "同样具体" in found.problems[0].text("zh")
 
 
-def test_a_rule_switched_off_switches_its_kind_off_where_it_is_the_most_specific():
+def test_a_rule_switched_off_switches_its_kind_off_where_it_is_the_most_specific() -> None:
     rules = [rule("all"), rule("none-here", applies={"zone": "room-a"}, enabled=False)]
     found = assign(rules, ROOM)
     assert found.assigned == ()
@@ -185,25 +187,25 @@ def test_a_rule_switched_off_switches_its_kind_off_where_it_is_the_most_specific
 )
 def test_a_limit_the_profile_lacks_is_told_only_where_the_rule_was_meant_for_the_place(
     applies: dict[str, Any], told: bool
-):
+) -> None:
     found = assign([rule("low", "low", applies=applies)], ROOM)
     assert found.assigned == ()
     assert [each.reason for each in found.problems] == ([Reason.NO_LIMIT] if told else [])
 
 
-def test_a_zone_rule_is_no_problem_on_the_rooms_other_channels():
+def test_a_zone_rule_is_no_problem_on_the_rooms_other_channels() -> None:
     found = assign([rule("low", "low", applies={"zone": "room-a"})], BARE)
     assert (found.assigned, found.problems) == ((), ())
 
 
-def test_a_mistake_in_an_exception_leaves_the_general_rule_in_force():
+def test_a_mistake_in_an_exception_leaves_the_general_rule_in_force() -> None:
     rules = [rule("all"), rule("mine", parameters={"setpoint": 5.0, "unit": "%RH"}, applies={"channel": ROOM.channel})]
     found = assign(rules, ROOM)
     assert [each.code for each in found.assigned] == ["all"]
     assert [(each.reason, each.code) for each in found.problems] == [(Reason.UNIT, "mine")]
 
 
-def test_limits_that_cross_the_profiles_are_told_and_do_not_hold():
+def test_limits_that_cross_the_profiles_are_told_and_do_not_hold() -> None:
     chilled = ChannelFacts(3, "g/d/air_temperature", "air_temperature", "Cel", 60, "cold_room", low=0.0, high=8.0,
                            zone="z", limit_profile="chilled")  # fmt: skip
     high = rule("high", parameters={"setpoint": -1.0, "unit": "Cel"}, applies={"zone": "z"})
@@ -213,7 +215,7 @@ def test_limits_that_cross_the_profiles_are_told_and_do_not_hold():
     assert {each.reason for each in found.problems} == {Reason.CROSSED}
 
 
-def test_limits_of_two_rules_that_cross_keep_the_more_specific_one():
+def test_limits_of_two_rules_that_cross_keep_the_more_specific_one() -> None:
     free = ChannelFacts(3, "g/d/air_temperature", "air_temperature", "Cel", 60, "cold_room", zone="z")
     high = rule("high", parameters={"setpoint": -1.0, "unit": "Cel"}, applies={"metric": "air_temperature"})
     low = rule("low", "low", {"setpoint": 2.0, "unit": "Cel"}, applies={"zone": "z"})
@@ -222,14 +224,14 @@ def test_limits_of_two_rules_that_cross_keep_the_more_specific_one():
     assert [(each.reason, each.code, each.other) for each in found.problems] == [(Reason.CROSSED, "high", "low")]
 
 
-def test_far_limits_inside_the_plain_ones_do_not_hold():
+def test_far_limits_inside_the_plain_ones_do_not_hold() -> None:
     rules = [rule("high", parameters={"setpoint": -12.0, "unit": "Cel"}), rule("far", "high_high", {"beyond": 1.0})]
     found = assign(rules, ROOM)
     assert [each.code for each in found.assigned] == ["high"]
     assert [(each.reason, each.code) for each in found.problems] == [(Reason.ORDER, "far")]
 
 
-def test_what_a_rule_leaves_open_comes_from_the_profile():
+def test_what_a_rule_leaves_open_comes_from_the_profile() -> None:
     found = limit([rule("all")])
     assert found == LimitParameters(
         setpoint=-15.0, unit="Cel", deadband=1.0, on_delay_s=2700, off_delay_s=300, gap_s=900
@@ -237,46 +239,46 @@ def test_what_a_rule_leaves_open_comes_from_the_profile():
     assert assign([rule("all")], ROOM).assigned[0].priority == 1
 
 
-def test_what_a_rule_says_comes_before_the_profile():
+def test_what_a_rule_says_comes_before_the_profile() -> None:
     numbers = {"setpoint": -20.0, "unit": "Cel", "deadband": 0.2, "on_delay_s": 5, "off_delay_s": 6, "gap_s": 7}
     assert limit([rule("mine", parameters=numbers)]) == LimitParameters.model_validate(numbers)
     assert assign([rule("mine", parameters=numbers, priority=3)], ROOM).assigned[0].priority == 3
 
 
-def test_far_limits_stand_beyond_the_profiles():
+def test_far_limits_stand_beyond_the_profiles() -> None:
     assert limit([rule("far", "high_high", {"beyond": 5.0})]).setpoint == -10.0
     cold = ChannelFacts(3, "g/d/a", "air_temperature", "Cel", 60, "cold_room", low=0.0, high=8.0, limit_profile="c")
     assert limit([rule("far", "low_low", {"beyond": 2.0})], cold).setpoint == -2.0
 
 
-def test_a_channel_without_a_profile_gets_default_times_with_a_setpoint_of_its_own():
+def test_a_channel_without_a_profile_gets_default_times_with_a_setpoint_of_its_own() -> None:
     found = limit([rule("mine", parameters={"setpoint": 5.0, "unit": "W"})], BARE)
     assert (found.deadband, found.on_delay_s, found.off_delay_s, found.gap_s) == (0.5, 600, 60, 300)
     assert assign([rule("mine", parameters={"setpoint": 5.0, "unit": "W"})], BARE).assigned[0].priority == 3
 
 
-def test_silence_takes_the_channels_own_measure():
+def test_silence_takes_the_channels_own_measure() -> None:
     found = assign([rule("quiet", "no_data")], ROOM).assigned[0].parameters
     assert isinstance(found, NoDataParameters)
     assert found.after_s == 900
 
 
 @pytest.mark.parametrize("kind", ["time_to_limit", "dose", "out_of_range"])
-def test_kinds_with_a_side_take_that_sides_limit(kind: str):
+def test_kinds_with_a_side_take_that_sides_limit(kind: str) -> None:
     needed = {"dose": {"degree_minutes": 10.0}, "out_of_range": {"minutes": 10.0}}.get(kind, {})
     found: Parameters = assign([rule("x", kind, needed)], ROOM).assigned[0].parameters
     assert (getattr(found, "setpoint"), getattr(found, "unit")) == (-15.0, "Cel")  # noqa: B009
     assert assign([rule("x", kind, {**needed, "side": "low"})], ROOM).assigned == ()
 
 
-def test_rules_about_goods_hold_at_sites_and_on_no_channel():
+def test_rules_about_goods_hold_at_sites_and_on_no_channel() -> None:
     rules = [rule("stock", "stock"), rule("stock-here", "stock", {"below": 5.0}, applies={"site": "store"})]
     assert chosen(rules) == []
     assert [each.code for each in assign_place(rules, Place("store", ("province",)))] == ["stock-here"]
     assert [each.code for each in assign_place(rules, Place("other"))] == ["stock"]
 
 
-def test_every_kind_comes_with_a_rule_and_the_shipped_ones_agree_with_one_another():
+def test_every_kind_comes_with_a_rule_and_the_shipped_ones_agree_with_one_another() -> None:
     rules = shipped_rules()
     assert {each.kind for each in rules} == set(Kind)
     assert clashes(rules) == []
@@ -288,14 +290,14 @@ def test_every_kind_comes_with_a_rule_and_the_shipped_ones_agree_with_one_anothe
         assert not goods & {each.kind for each in found.assigned}
 
 
-def test_only_what_spoils_goods_is_shipped_as_critical():
+def test_only_what_spoils_goods_is_shipped_as_critical() -> None:
     critical = {each.kind for each in shipped_rules() if each.priority == 1}
     assert critical <= {Kind.HIGH, Kind.HIGH_HIGH, Kind.LOW_LOW, Kind.DOSE}
     rare = [each for each in shipped_rules() if each.priority == 1]
     assert all(each.rationalization.time_to_respond_min <= 60 for each in rare)
 
 
-def test_a_survey_counts_where_rules_hold_and_tells_the_ones_that_hold_nowhere():
+def test_a_survey_counts_where_rules_hold_and_tells_the_ones_that_hold_nowhere() -> None:
     rules = [
         rule("all", applies={"profiled": True}),
         rule("door", "door", applies={"zone": "gone"}),
@@ -306,7 +308,7 @@ def test_a_survey_counts_where_rules_hold_and_tells_the_ones_that_hold_nowhere()
     assert [(each.problem.reason, each.problem.code) for each in found.spots] == [(Reason.NOWHERE, "door")]
 
 
-def test_names_nobody_knows_are_told_field_by_field():
+def test_names_nobody_knows_are_told_field_by_field() -> None:
     names = Names(zones=frozenset({"room-a"}), profiles=frozenset({"frozen"}))
     stranger = rule("x", applies={"zone": "room-z", "profile": "frozen", "site": "nowhere"}).rule
     assert [(each.field, each.detail) for each in strangers(stranger, names)] == [

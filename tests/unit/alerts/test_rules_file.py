@@ -40,7 +40,7 @@ def faults(text: str) -> list[str]:
     return [str(each) for each in parse_rules(text, "rules.toml").faults]
 
 
-def test_a_good_file_has_no_faults():
+def test_a_good_file_has_no_faults() -> None:
     found = parse_rules(GOOD)
     assert found.faults == ()
     assert [each.code for each in found.rules] == ["mine"]
@@ -80,7 +80,7 @@ def test_a_good_file_has_no_faults():
         ('title_en = "en"', f'title_en = "{"x" * 121}"', "mine: title_en: is too long; at most 120 characters"),
     ],
 )
-def test_a_fault_names_file_line_rule_field_and_remedy(old: str, new: str, told: str):
+def test_a_fault_names_file_line_rule_field_and_remedy(old: str, new: str, told: str) -> None:
     assert old in GOOD
     found = faults(GOOD.replace(old, new, 1))
     assert len(found) == 1, found
@@ -88,12 +88,12 @@ def test_a_fault_names_file_line_rule_field_and_remedy(old: str, new: str, told:
     assert told in found[0]
 
 
-def test_every_fault_of_a_rule_is_told_at_once():
+def test_every_fault_of_a_rule_is_told_at_once() -> None:
     broken = GOOD.replace('unit = "Cel"\n', "on_dealy_s = 5\n").replace("time_to_respond_min = 30\n", "")
     assert len(faults(broken)) == 2
 
 
-def test_a_broken_file_is_told_with_its_line():
+def test_a_broken_file_is_told_with_its_line() -> None:
     found = faults("[[rule]]\ncode = \n")
     assert found[0].startswith("rules.toml:2: toml: is no TOML")
 
@@ -106,33 +106,33 @@ def test_a_broken_file_is_told_with_its_line():
         ("[[rules]]\ncode = 'a'\n", "rules: unknown field; there are: [[rule]]"),
     ],
 )
-def test_a_file_of_another_shape_is_told_so(text: str, told: str):
+def test_a_file_of_another_shape_is_told_so(text: str, told: str) -> None:
     assert told in faults(text)[0]
 
 
-def test_a_code_that_stands_twice_is_told_with_the_first_ones_line():
+def test_a_code_that_stands_twice_is_told_with_the_first_ones_line() -> None:
     found = faults(GOOD + GOOD)
     assert found == ["rules.toml:21: mine: code: is used already on line 2; a code stands once in a file."]
 
 
-def test_rules_in_the_same_place_are_a_named_pair():
+def test_rules_in_the_same_place_are_a_named_pair() -> None:
     other = parse_rules(GOOD.replace('"mine"', '"other"')).rules
     found = clashes([*parse_rules(GOOD).rules, *other])
     assert [(code, fault.detail) for code, fault in found] == [("other", "mine")]
 
 
-def test_limits_crossed_within_one_place_are_told():
+def test_limits_crossed_within_one_place_are_told() -> None:
     low = parse_rules(GOOD.replace('"mine"', '"low"').replace('"high"', '"low"').replace("-18.0", "-15.0")).rules
     found = clashes([*parse_rules(GOOD).rules, *low])
     assert [(code, fault.reason) for code, fault in found] == [("mine", "crossed")]
 
 
-def test_far_limits_inside_the_plain_ones_are_told():
+def test_far_limits_inside_the_plain_ones_are_told() -> None:
     far = parse_rules(GOOD.replace('"mine"', '"far"').replace('"high"', '"high_high"').replace("-18.0", "-20.0")).rules
     assert [(code, fault.reason) for code, fault in clashes([*parse_rules(GOOD).rules, *far])] == [("far", "order")]
 
 
-def test_what_is_written_reads_the_same():
+def test_what_is_written_reads_the_same() -> None:
     written = write_rules(shipped_rules(), "All of them.\n\nEvery one.")
     assert written.startswith("# All of them.\n#\n# Every one.\n")
     found = parse_rules(written)
@@ -140,13 +140,13 @@ def test_what_is_written_reads_the_same():
     assert found.rules == shipped_rules()
 
 
-def test_words_that_look_like_markup_survive_the_file():
+def test_words_that_look_like_markup_survive_the_file() -> None:
     rule = parse_rules(GOOD).rules[0]
     odd = Rule.model_validate({**rule.model_dump(mode="json"), "title_en": '"""<b>\\n\' ☃ [[rule]]'})
     assert parse_rules(write_rules([odd])).rules == (odd,)
 
 
-def test_files_that_cannot_be_read_say_why(tmp_path: Path):
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         read_rules(tmp_path / "none.toml")
     latin = tmp_path / "latin.toml"
@@ -160,7 +160,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path):
         read_rules(large)
 
 
-def test_a_comparison_finds_new_changed_and_missing_rules_and_nothing_else():
+def test_a_comparison_finds_new_changed_and_missing_rules_and_nothing_else() -> None:
     mine = parse_rules(GOOD).rules[0]
     changed = Rule.model_validate({**mine.model_dump(mode="json"), "priority": 2})
     other = Rule.model_validate({**mine.model_dump(mode="json"), "code": "other"})
