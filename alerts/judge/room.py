@@ -139,6 +139,25 @@ class Room:
         """Begin with what is remembered of the channels, by channel_id; unknown ones have seen nothing."""
         self.channels = {each.channel_id: each for each in channels}
         self.memory = {channel_id: memory.get(channel_id) or Memory() for channel_id in self.channels}
+        self._tellers = tuple(
+            (channel_id, each.metric)
+            for channel_id, each in self.channels.items()
+            if each.metric in _SIGNALS or each.metric == _METER or each.metric in _VALUES
+        )
+        """Channels whose word is a signal to the others."""
+        by_metric: dict[str, list[int]] = {}
+        for channel_id, each in self.channels.items():
+            by_metric.setdefault(each.metric, []).append(channel_id)
+        self._peers = {
+            channel_id: tuple(other for other in by_metric[each.metric] if other != channel_id)
+            for channel_id, each in self.channels.items()
+        }
+        self._heeded = frozenset(
+            channel_id
+            for channel_id, each in self.channels.items()
+            if each.metric in TRACKED or any(rule.kind in JUDGES for rule in each.rules)
+        )
+        """Channels of which something is judged or learned, reading by reading."""
         self._due: dict[int, int] = {}
         for channel_id in self.channels:
             self._note_due(channel_id)
@@ -161,7 +180,7 @@ class Room:
         memory.newest_ms, memory.value = at_ms, value
         if plan.metric in _SIGNALS or plan.metric == _METER:
             memory.switch = _switched(memory.switch, at_ms, value > 0, gap_ms)
-        if not plan.rules and plan.metric not in TRACKED:
+        if channel_id not in self._heeded:
             return Taken(elsewhere=elsewhere) if elsewhere else _NOTHING
         signals = self._signals(plan, memory, at_ms, value, gap_ms)
         verdicts: list[tuple[Assigned, Verdict]] = []
@@ -250,21 +269,12 @@ class Room:
 
     def _signals(self, plan: ChannelPlan, memory: Memory, at_ms: int, value: float, gap_ms: int) -> Signals:
         """Gather what the room's other channels say now; what is older than its own gap says nothing."""
-        told: dict[str, Any] = {}
-        others: list[float] = []
-        for channel_id, other in self.channels.items():
-            known = self.memory[channel_id]
-            if known.newest_ms is None or known.value is None or at_ms - known.newest_ms > other.gap_ms:
-                continue
-            if other.metric == plan.metric and channel_id != plan.channel_id:
-                others.append(known.value)
-            name = _SIGNALS.get(other.metric)
-            if name is not None and known.switch is not None:
-                told[name] = _either(told.get(name), known.switch)
-            elif other.metric == _METER and known.switch is not None:
-                told.setdefault("power", known.switch)
-            elif other.metric in _VALUES:
-                told[_VALUES[other.metric]] = known.value
+        told = self._told(at_ms)
+        others = [
+            known.value
+            for other in self._peers[plan.channel_id]
+            if (known := self._known(other, at_ms)) is not None and known.value is not None
+        ]
         phase = Signals().phase
         if plan.metric in TRACKED:
             memory.cycle, phase = cycle.track(memory.cycle, at_ms, value, told.get("defrost"), gap_ms)
@@ -272,6 +282,28 @@ class Room:
         if plan.metric in TRACKED:
             memory.facts = cause.observe(memory.facts, at_ms, value, signals)
         return signals
+
+    def _told(self, at_ms: int) -> dict[str, Any]:
+        """Return what doors, defrosts, machines and the other probes say, by the names of `Signals`."""
+        told: dict[str, Any] = {}
+        for channel_id, metric in self._tellers:
+            known = self._known(channel_id, at_ms)
+            if known is None:
+                continue
+            name = _SIGNALS.get(metric)
+            if name is None and metric != _METER:
+                told[_VALUES[metric]] = known.value
+            elif known.switch is not None and name is not None:
+                told[name] = _either(told.get(name), known.switch)
+            elif known.switch is not None:
+                told.setdefault("power", known.switch)
+        return told
+
+    def _known(self, channel_id: int, at_ms: int) -> Memory | None:
+        """Return a channel's memory when its newest word still says something."""
+        known = self.memory[channel_id]
+        stale = known.newest_ms is None or at_ms - known.newest_ms > self.channels[channel_id].gap_ms
+        return None if stale or known.value is None else known
 
 
 def _named(memory: Memory, verdict: Verdict, signals: Signals) -> Verdict:
