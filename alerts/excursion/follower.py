@@ -51,6 +51,7 @@ _ARRIVALS_PAGE: Final = 1000
 _STANDING_PAGE: Final = 20
 _WINDOWS_PAGE: Final = 2
 _LOGGER = logging.getLogger(__name__)
+_ROUNDING_MINUTES: Final = 1e-6
 _NO_WINDOWS: Final = Windows(None, None, None, None)
 
 
@@ -228,7 +229,7 @@ class Follower:
         )
         if row is not None and (late or ended or joined or hourly or windows) and after.readings:
             end_ms = after.to_ms or after.known_until_ms or after.from_ms
-            found = self._store.windows(after.channel_id, after.unit, after.gap_ms, end_ms)
+            found = _not_less(row, after, self._store.windows(after.channel_id, after.unit, after.gap_ms, end_ms))
             after = replace(after, **found._asdict(), windows_ms=now_ms)
         elif row is not None and not after.readings and row.windows_ms is None:
             after = replace(after, windows_ms=now_ms)  # nothing to make them from, now or later
@@ -290,6 +291,18 @@ def _with(row: Row, figures: Figures) -> Row:
         peak=figures.peak, peak_ms=figures.peak_ms, mean=figures.mean, kinetic=figures.kinetic,
         readings=figures.readings, digest=figures.digest,
     )  # fmt: skip
+
+
+def _not_less(row: Row, after: Row, found: Windows) -> Windows:
+    """Return windows of which no less is known than before: of an ended excursion, readings only ever come; where some
+    are gone, retention has deleted them, and what was said stays said."""
+    if row.standing or after.standing or row.to_ms != after.to_ms or row.windows_ms is None:
+        return found
+    if (found.known_day or 0.0) < (row.known_day or 0.0) - _ROUNDING_MINUTES:
+        found = found._replace(kinetic_day=row.kinetic_day, known_day=row.known_day)
+    if (found.known_month or 0.0) < (row.known_month or 0.0) - _ROUNDING_MINUTES:
+        found = found._replace(kinetic_month=row.kinetic_month, known_month=row.known_month)
+    return found
 
 
 def _other_past(row: Row, after: Row) -> bool:

@@ -235,7 +235,13 @@ SELECT
     coalesce(c.zone, c.gateway || '~' || c.device) AS zone, coalesce(c.zone_zh, c.device) AS zone_zh,
     coalesce(c.zone_en, c.device) AS zone_en, c.channel, c.metric, c.period_s, c.limit_profile,
     array_remove(ARRAY['https://id.gs1.org/414/' || c.zone_gln, 'https://id.gs1.org/414/' || s.gln], NULL) AS locations,
-    waits.unacknowledged, waits.held, lots.lots
+    waits.unacknowledged, waits.held,
+    (
+        SELECT count(DISTINCT u.lot_uri)
+        FROM trace.custody_v AS u
+        WHERE u.location IN ('https://id.gs1.org/414/' || c.zone_gln, 'https://id.gs1.org/414/' || s.gln)
+            AND u.from_at < coalesce(e.to_at, e.known_until, 'infinity') AND coalesce(u.to_at, 'infinity') > e.from_at
+    ) AS lots
 FROM alerts.excursion AS e
 JOIN registry.channel_v AS c USING (channel_id)
 JOIN registry.site AS s ON s.site_id = c.site_id
@@ -248,12 +254,6 @@ CROSS JOIN LATERAL (
     JOIN alerts.alarm AS a USING (alarm_id)
     WHERE x.excursion_id = e.excursion_id
 ) AS waits
-CROSS JOIN LATERAL (
-    SELECT count(DISTINCT u.lot_uri) AS lots
-    FROM trace.custody_v AS u
-    WHERE u.location IN ('https://id.gs1.org/414/' || c.zone_gln, 'https://id.gs1.org/414/' || s.gln)
-        AND u.from_at < coalesce(e.to_at, e.known_until, 'infinity') AND coalesce(u.to_at, 'infinity') > e.from_at
-) AS lots
 WHERE e.merged_into IS NULL AND starts_with(c.organisation_path, %(scope)s)
     AND (%(excursion_id)s::bigint IS NULL OR e.excursion_id = %(excursion_id)s)
     AND (%(site)s::text IS NULL OR c.site = %(site)s OR strpos(c.site_zh || ' ' || lower(c.site_en), lower(%(site)s)) > 0)

@@ -224,6 +224,20 @@ def test_readings_deleted_by_retention_change_nothing_that_was_said(accounts: Ac
     assert accounts.story() == [(1, 1, "begun")]
 
 
+def test_month_deleted_by_retention_is_no_correction_when_a_late_reading_comes(accounts: Accounts) -> None:
+    accounts.county.arrive(minutes([-18.0] * 60, start=START - 20 * DAY_MS))
+    accounts.county.arrive(minutes(WARM))
+    accounts.raised(11, returned=47)
+    accounts.settle()
+    said = accounts.figures("kinetic_month, known_month, kinetic_day, known_day")
+    accounts.county.query("DELETE FROM telemetry.reading WHERE observed_at < %s", at(-10 * 1440))
+    accounts.county.arrive([(FROZEN, START - 9 * DAY_MS, -3.0)], lane="backlog")
+    accounts.clock.advance(10)
+    accounts.settle()
+    assert accounts.figures("kinetic_month, known_month, kinetic_day, known_day") == said
+    assert accounts.story() == [(1, 1, "begun")]
+
+
 def test_bad_readings_count_for_nothing(accounts: Accounts) -> None:
     accounts.county.arrive(minutes(WARM))
     accounts.county.query("UPDATE telemetry.reading SET quality = 2, value = 60 WHERE observed_at = %s", at(20))

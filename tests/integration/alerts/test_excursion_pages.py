@@ -64,7 +64,7 @@ def test_one_excursion_shows_its_lots_acknowledgement_and_correction(client: Tes
     assert "curve-over" in page
     assert "curve-strip-defrost" in page
     zh = client.get("/console/excursions/1?lang=zh").text
-    assert "超限积分" in zh
+    assert "度分" in zh
     assert "迟到的数据" in zh
 
 
@@ -99,6 +99,16 @@ def test_excursion_of_another_county_is_not_there(client: TestClient, console: S
     assert "/console/excursions/1" not in client.get("/console/excursions").text
     console.person = operator(OTHER_SCOPE)
     assert client.get("/console/excursions/1").status_code == 200
+
+
+def test_held_alarm_is_shown_with_the_reason_nobody_was_called(client: TestClient, accounts: Accounts) -> None:
+    accounts.county.arrive(minutes(WARM))
+    accounts.raised(11, returned=47, hold="defrost")
+    accounts.settle()
+    assert "nobody called" in client.get("/console/excursions?lang=en").text
+    page = client.get("/console/excursions/1?lang=en").text
+    assert "Nobody called: Defrost" in page
+    assert "Defrost" in pdf_text(client.get("/console/excursions/1.pdf?lang=en").content)
 
 
 def test_standing_excursion_says_until_when_it_is_known(client: TestClient, accounts: Accounts) -> None:
@@ -147,7 +157,7 @@ def test_report_says_it_in_chinese(client: TestClient, reported: int) -> None:
         "温湿度超限报告",
         "炎陵冷库",
         "1号冻结间",
-        "超限积分",
+        "度分",
         "平均动力学温度",
         "炎陵黄桃",
         "迟到的数据",
