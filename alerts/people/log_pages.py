@@ -10,6 +10,7 @@ from psycopg.rows import dict_row, scalar_row
 from starlette.responses import Response
 
 from hanlu.alerts.people.office import Office
+from hanlu.alerts.people.read import list_messages
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 from hanlu.registry.access import Person, Role
@@ -33,8 +34,10 @@ def add_log_pages(routes: APIRouter, office: Office) -> None:
         before: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
         with office.view(person) as (view, frame), view.connection.cursor(row_factory=dict_row) as cursor:
-            values = {"scope": person.scope, "state": state or None, "code": receiver or None, "before": before}
-            found = cursor.execute(_QUERIES["page_log"], values | {"limit": PER_PAGE + 1}).fetchall()
+            found = list_messages(
+                view.connection, person.scope, state=state or None, receiver=receiver or None, before=before,
+                limit=PER_PAGE + 1,
+            )  # fmt: skip
             shown = found[:PER_PAGE]
             ids = {"notification_ids": [each["notification_id"] for each in shown]}
             attempts = cursor.execute(_QUERIES["page_attempts"], ids).fetchall()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
-__all__ = ["Told", "read_notifications"]
+__all__ = ["Told", "list_messages", "read_notifications"]
 
 _QUERIES = load_queries("hanlu.alerts.people")
 
@@ -51,3 +52,27 @@ def read_notifications(connection: Connection, alarm_id: int) -> list[Told]:
     """Return everything planned and sent for an alarm, oldest first; the caller has checked who may see it."""
     with connection.cursor(row_factory=class_row(Told)) as cursor:
         return cursor.execute(_QUERIES["people_of_alarm"], {"alarm_id": alarm_id}).fetchall()
+
+
+def list_messages(
+    connection: Connection,
+    scope: str,
+    *,
+    state: str | None = None,
+    receiver: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """Return messages to receivers of a subtree, the newest first, as the statement `page_log` names them.
+
+    Args:
+        connection: acting as hanlu_alerts.
+        scope: path of an organisation; "/" is everything.
+        state: only those in it.
+        receiver: only those to this one, by code.
+        before: only those with a smaller key.
+        limit: most rows.
+    """
+    values = {"scope": scope, "state": state, "code": receiver, "before": before, "limit": limit}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_QUERIES["page_log"], values).fetchall()
