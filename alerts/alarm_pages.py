@@ -220,6 +220,7 @@ def alarm_page(
             "explained": read.explained(alarm_id, UNDER_SHOWN),
             "earlier": read.earlier(alarm_id, EARLIER_SHOWN),
             "quiet": [] if found.channel_id is None else read.quiet([found.zone]),
+            "told": read.notifications(alarm_id),
             "refused": refused,
             "unsaved_note": note,
             "path_of_alarm": f"/console/alarms/{alarm_id}",

@@ -17,6 +17,7 @@ from hanlu.alerts.judge.cycle import expected_back
 from hanlu.alerts.judge.room import unpack
 from hanlu.alerts.kind import Hold
 from hanlu.alerts.lines import Slim
+from hanlu.alerts.people.read import Told, read_notifications
 from hanlu.alerts.quality import GatewayQuality, Window
 from hanlu.alerts.views import (
     Alarm,
@@ -176,6 +177,10 @@ class Read:
     def explained(self, alarm_id: int, limit: int) -> list[Alarm]:
         """Return the alarms that an alarm explains."""
         return self.alarms_by_id(self._ids("console_explained", alarm_id, limit))
+
+    def notifications(self, alarm_id: int) -> list[Told]:
+        """Return who was told of an alarm the person may see, when, and with what success."""
+        return read_notifications(self._connection, alarm_id)
 
     def quiet(self, zones: Sequence[str] | None = None) -> list[Quiet]:
         """Return what people keep quiet now, in some zones or everywhere, one for each time somebody did so."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hanlu.alerts.alarm import SuppressionEvent
 from hanlu.alerts.kind import LIMIT_KINDS, Cause, Kind
+from hanlu.alerts.outcome import ENGINE_NOTES
 from hanlu.alerts.views import Alarm, Entry
-from hanlu.alerts.watch import ENGINE_NOTES
 from hanlu.alerts.wording import hold_name, metric_name, span_text, unit_label, words
 
 __all__ = ["headline", "note_text", "worst"]
@@ -50,7 +50,7 @@ def headline(alarm: Alarm, now_ms: int, lang: str) -> str:
 
 
 def _value(value: float, unit: str) -> str:
-    return f"{value:,.1f} {unit_label(unit)}".strip().replace("-", "−")
+    return f"{value:,.1f}\u202f{unit_label(unit)}".rstrip("\u202f").replace("-", "−")
 
 
 def note_text(entry: Entry, lang: str) -> str:
