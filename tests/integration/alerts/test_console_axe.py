@@ -14,11 +14,13 @@ from fastapi.routing import APIRoute
 from fix_alerts import CHILL, DEFROST, DOOR, FROZEN, HUMIDITY, TRUCK, County
 from fix_browser import OpenPage
 from fix_console import Site, console_site, operator, served
+from fix_people import Team
 from fix_shift import add_alarm
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from psycopg.types.json import Jsonb
 from starlette.routing import BaseRoute
 
+from hanlu.alerts.rules.store import seed_defaults
 from hanlu.registry.access import Role
 
 pytestmark = [pytest.mark.postgres, pytest.mark.browser]
@@ -42,6 +44,27 @@ PAGES = (
     "/console/load?span=7d",
     "/console/load/alarms?figure=called&span=7d",
     "/console/load/alarms?figure=shelved",
+    "/console/excursions",
+    "/console/excursions/{excursion_id}",
+    "/console/rules",
+    "/console/rules/limit-high",
+    "/console/rules/limit-high/edit",
+    "/console/rules/new?kind=high",
+    "/console/rules/new",
+    "/console/rules/bulk",
+    "/console/runbook/high",
+    "/console/runbook/compressor",
+    "/console/people",
+    "/console/people/log",
+    "/console/people/holidays",
+    "/console/people/mutes",
+    "/console/people/receivers",
+    "/console/people/receivers/new?kind=email",
+    "/console/people/receivers/new?kind=wecom",
+    "/console/people/receivers/li",
+    "/console/people/rotas/new",
+    "/console/people/escalation",
+    "/console/people/escalation/yanling",
     "/console/handover",
     "/console/handover?site=yanling-store",
     "/console/handover/{number}",
@@ -100,14 +123,18 @@ def fill(county: County) -> dict[str, Any]:
 
 
 @pytest.fixture
-def keys(county: County) -> dict[str, Any]:
-    return fill(county)
+def keys(county: County, reported: int, team: Team) -> dict[str, Any]:
+    seed_defaults(team.connection)
+    team.receiver("li")
+    team.policy((0, "li"), (15, "li"))
+    excursion = county.query("SELECT excursion_id FROM alerts.excursion_alarm WHERE alarm_id = %s", reported)[0][0]
+    return fill(county) | {"excursion_id": excursion}
 
 
 @pytest.fixture
-def site(county: County, keys: dict[str, Any]) -> Iterator[Site]:
-    with console_site(county, stream_tick_s=0.5) as made:
-        made.person = operator(roles=frozenset({Role.ADMIN, Role.OPERATOR, Role.INSPECTOR}))
+def site(county: County, team: Team, keys: dict[str, Any]) -> Iterator[Site]:
+    with console_site(county, stream_tick_s=0.5, notify=team.config) as made:
+        made.person = operator("/1/", roles=frozenset({Role.ADMIN, Role.OPERATOR, Role.INSPECTOR}))
         yield made
 
 
@@ -133,7 +160,9 @@ def test_pages_of_the_console_have_no_violation(
         for path in PAGES:
             answer = page.goto(address + path.format(**keys))
             assert answer is not None
-            assert answer.status == 200, path
+            if answer.status != 200:
+                found[path] = [f"answered {answer.status}"]
+                continue
             # What lies folded must be as good as what lies open.
             page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
             if lines := violations(page):
@@ -148,13 +177,13 @@ def test_every_page_of_the_console_is_looked_at(site: Site) -> None:
     assert len(routes) > len(PAGES) / 2
     missing = {
         each.path for each in routes
-        if each.path.startswith("/console") and not each.path.endswith(NOT_PAGES)
+        if each.path.startswith("/console") and "GET" in (each.methods or ()) and not each.path.endswith(NOT_PAGES)
         and not any(_fits(each.path, path) for path in looked_at)
     }  # fmt: skip
     assert missing == set()
 
 
-NOT_PAGES = (".csv", ".pdf", ".json", ".toml", "/stream", "/series")
+NOT_PAGES = (".csv", ".pdf", ".json", ".toml", "/stream", "/series", "/alarms/{alarm_id}/excursion")
 """Addresses that answer with something else than a page."""
 
 
@@ -208,8 +237,10 @@ class TestKeyboard:
                     break
             page.keyboard.press("Enter")
             page.keyboard.press("Tab")
+            expect(page.locator("details.acknowledge textarea")).to_be_focused()
             page.keyboard.type("door was open")
             page.keyboard.press("Tab")
+            expect(page.locator("details.acknowledge button")).to_be_focused()
             with page.expect_navigation():
                 page.keyboard.press("Enter")
             assert "door was open" in page.content()
