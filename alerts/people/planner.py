@@ -56,6 +56,8 @@ _ENDING: Final = frozenset(
         SuppressionEvent.REMOVE_FROM_SERVICE.value,
     }
 )
+_NOBODY: Final = frozenset({"nobody_on_call", "unknown_receiver", "receiver_off"})
+"""Reasons for which a step reached nobody although it named somebody."""
 _RETURNING: Final = frozenset({Event.RETURN.value, Event.LATCH.value})
 
 _QUERIES = load_queries("hanlu.alerts.people")
@@ -174,23 +176,35 @@ class Planner:
         facts = read_facts(self._connection, (each.alarm_id for each in due))
         directory = read_directory(self._connection, now_ms)
         lines: list[Line] = []
+        can_skip: set[int] = set()
         for summons in due:
             alarm = facts.get(summons.alarm_id)
             if alarm is None:
                 self._next(summons, summons.next_step, None)
                 continue
-            lines += self._climb(summons, alarm, directory, now_ms)
-        self._plan(lines, directory, now_ms)
+            climbed, goes_on = self._climb(summons, alarm, directory, now_ms)
+            lines += climbed
+            if goes_on:
+                can_skip.add(alarm.alarm_id)
+        outcome = self._plan(lines, directory, now_ms)
+        # A step that found nobody is no reason to wait for an answer: the next one of its round is due at once.
+        heard = {each.alarm.alarm_id for each in outcome.lines}
+        unheard = {each.line.alarm.alarm_id for each in outcome.dropped if each.reason in _NOBODY} & can_skip - heard
+        if unheard:
+            parameters = {"alarm_ids": sorted(unheard), "now": from_ms(now_ms)}
+            self._connection.execute(_QUERIES["summons_skip"], parameters)
         return len(due)
 
-    def _climb(self, summons: _Summons, alarm: AlarmFacts, directory: Directory, now_ms: int) -> list[Line]:
-        """Return the lines of the steps that are due, and say when the next one is."""
+    def _climb(
+        self, summons: _Summons, alarm: AlarmFacts, directory: Directory, now_ms: int
+    ) -> tuple[list[Line], bool]:
+        """Put on record when the next step is due; return the lines of those that are; does the round go on?"""
         policies = directory.of(alarm)
         steps = ladder(policies, alarm.priority, summons.begun_ms)
         number = summons.next_step
         if not steps:
             self._next(summons, number, now_ms + RECHECK_MS)
-            return [Line(alarm, summons.version, "call", number, "-", None, now_ms)]
+            return [Line(alarm, summons.version, "call", number, "-", None, now_ms)], False
         lines: list[Line] = []
         next_ms: int | None = None
         while number < len(steps):
@@ -207,7 +221,7 @@ class Planner:
         self._next(summons, number, next_ms)
         if alarm.returned_ms is not None and not policies[0].policy.after_return:
             self._end(alarm.alarm_id, Event.RETURN.value, now_ms)
-        return lines
+        return lines, 0 < number < len(steps) and steps[number].round == steps[number - 1].round
 
     def _next(self, summons: _Summons, number: int, at_ms: int | None) -> None:
         parameters = {
@@ -217,12 +231,12 @@ class Planner:
         }
         self._connection.execute(_QUERIES["summons_step"], parameters)
 
-    def _plan(self, lines: Sequence[Line], directory: Directory, now_ms: int) -> None:
-        """Run lines through the planning half of the chain and keep what comes out, told or dropped."""
+    def _plan(self, lines: Sequence[Line], directory: Directory, now_ms: int) -> Batch:
+        """Run lines through the planning half of the chain, keep what comes out, and return it."""
         there = self._there(lines)
         fresh = tuple(each for each in lines if _key(each) not in there)
         if not fresh:
-            return
+            return Batch()
         outcome = chain.run(
             (
                 chain.address,
@@ -237,6 +251,7 @@ class Planner:
             self._write(line, self._gather(line, now_ms), "waiting", "", now_ms)
         for dropped in outcome.dropped:
             self._drop(dropped, now_ms)
+        return outcome
 
     def _there(self, lines: Sequence[Line]) -> set[tuple[Any, ...]]:
         parameters = {"alarm_ids": sorted({each.alarm.alarm_id for each in lines})}

@@ -121,6 +121,12 @@ LIMIT %(limit)s
 -- A step is planned; the next one is due then, or never.
 UPDATE alerts.summons SET next_step = %(next_step)s, next_at = %(next_at)s WHERE summons_id = %(summons_id)s
 
+-- name: summons_skip
+-- A step found nobody: the next one is due now.
+UPDATE alerts.summons
+SET next_at = %(now)s
+WHERE alarm_id = ANY(%(alarm_ids)s::bigint[]) AND ended_at IS NULL AND next_at > %(now)s
+
 -- name: summons_hasten
 -- A message has failed for good: whoever comes next is called now.
 UPDATE alerts.summons AS s
@@ -486,12 +492,17 @@ WHERE notification_id = ANY(%(notification_ids)s::bigint[])
 ORDER BY notification_attempt_id
 
 -- name: page_untold
--- Alarms of a subtree that call a person and of which nobody was told because nobody is named.
+-- Alarms of a subtree that call a person and of which nobody is told because nobody was found.
 SELECT count(DISTINCT l.alarm_id) AS count
 FROM alerts.notification_line AS l
 JOIN alerts.summons AS s ON s.alarm_id = l.alarm_id AND s.version = l.version AND s.ended_at IS NULL
 JOIN alerts.alarm_place_v AS p ON p.alarm_id = l.alarm_id
-WHERE l.state = 'dropped' AND l.reason IN ('nobody_named', 'nobody_on_call') AND p.organisation_path LIKE %(scope)s || '%%'
+WHERE l.state = 'dropped' AND l.reason IN ('nobody_named', 'nobody_on_call', 'receiver_off', 'unknown_receiver')
+    AND p.organisation_path LIKE %(scope)s || '%%'
+    AND NOT EXISTS (
+        SELECT FROM alerts.notification_line AS t
+        WHERE t.alarm_id = l.alarm_id AND t.version = l.version AND t.state IN ('told', 'waiting')
+    )
 
 -- name: page_versions
 -- Which versions of rotas and policies there are.

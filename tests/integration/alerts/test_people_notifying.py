@@ -289,3 +289,24 @@ def test_ladder_held_up_by_a_stop_keeps_its_distances(team: Team) -> None:
     team.settle(900)
     team.settle(900)
     assert [each.path for each in team.channels.calls] == ["/li", "/wang", "/zhao"]
+
+
+def test_step_that_finds_nobody_does_not_cost_its_wait(team: Team) -> None:
+    team.receiver("li", enabled=False)
+    team.receiver("wang")
+    team.policy((0, "li"), (30, "wang"), rounds=1, upward_min=None)
+    team.alarm(priority=1)
+    team.settle()
+    assert len(texts(team)) == 1
+    assert [each[3:5] for each in team.lines()] == [("li", "dropped"), ("wang", "told")]
+
+
+def test_rounds_are_not_used_up_where_nobody_is_found(team: Team) -> None:
+    team.receiver("li", enabled=False)
+    team.policy((0, "li"), rounds=3, repeat_min=60, upward_min=None)
+    alarm = team.alarm(priority=1)
+    team.settle()
+    assert [each[2:] for each in team.lines()] == [(0, "li", "dropped", "receiver_off")]
+    team.rows("UPDATE alerts.receiver SET enabled = true")
+    team.settle(3600)
+    assert team.lines()[-1] == (alarm, "call", 1, "li", "told", "")
