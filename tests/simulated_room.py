@@ -1,4 +1,4 @@
-"""A simulated cold room before the judges: rows by the minute, faults in the room and on the wire, the alarms that come.
+"""A simulated cold room before the judges: rows by the minute, faults in room and on the wire, the alarms that come.
 
 The rules are the shipped ones as they would be assigned to the demo county's rooms; nothing is tuned to a fault.
 """

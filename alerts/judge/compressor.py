@@ -250,19 +250,19 @@ def _question(state: CompressorState, parameters: CompressorParameters, at_ms: i
     """Return which of the three is so, "" when none."""
     level, smooth = signals.phase.baseline, state.smooth
     assert smooth is not None
+    cold = state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= parameters.coil_by
+    if cold and level is not None and smooth >= level - _HALF * parameters.warmer_by:
+        return "coil"
     if not state.ran:
         if state.starts >= _LEARNED:
             return "idle" if smooth >= state.start_c + _QUARTER * parameters.warmer_by else ""
         return "idle" if level is not None and smooth >= level + parameters.warmer_by else ""
-    if level is None:
-        return ""
-    if parameters.run_s > 0 and state.run_ms is not None and _rests(state):
+    if level is not None and parameters.run_s > 0 and state.run_ms is not None and _rests(state):
         ran = at_ms - state.run_ms
         warm = not state.falls and smooth >= level + parameters.warmer_by
         if ran >= _NEVER_RESTS * parameters.run_s * 1000 or (warm and ran >= parameters.run_s * 1000):
             return "run"
-    cold = state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= parameters.coil_by
-    return "coil" if cold and smooth >= level - _HALF * parameters.warmer_by else ""
+    return ""
 
 
 def _rests(state: CompressorState) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,13 +110,11 @@ def test_sum_equals_adding_up_every_segment_that_still_counts(steps: list[tuple[
     slot = 15
     first = (minute // slot - 96) * slot  # the window's far end, minutes
     whole = 0.0
-    for (m0, v0), (m1, v1) in zip(readings, readings[1:], strict=False):
-        if m1 <= first:
-            continue
-        if m0 < first:
-            v0 += (v1 - v0) * (first - m0) / (m1 - m0)
-            m0 = first
-        whole += beyond(m0 * MINUTE, v0, m1 * MINUTE, v1, limit, upward=True).degree_minutes
+    for (m0, v0), (m1, v1) in pairwise(readings):
+        if m1 > first:
+            begin = max(m0, first)
+            value = v0 + (v1 - v0) * (begin - m0) / (m1 - m0)
+            whole += beyond(begin * MINUTE, value, m1 * MINUTE, v1, limit, upward=True).degree_minutes
     assert total(state) == pytest.approx(whole, rel=1e-9, abs=1e-7)
     assert len(state.slots) <= 97
 
