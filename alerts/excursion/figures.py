@@ -34,6 +34,7 @@ __all__ = [
     "Window",
     "account",
     "digest",
+    "fingerprint",
     "mean_kinetic",
     "window",
 ]
@@ -138,34 +139,10 @@ def account(
     Returns:
         None when no reading beyond the limit is left in that span.
     """
-
-    def out(each: Reading) -> bool:
-        return each.value > limit if upward else each.value < limit
-
-    first = next((i for i, each in enumerate(readings) if each.at_ms >= begun_ms and out(each)), None)
-    if first is None or (ended_ms is not None and readings[first].at_ms > ended_ms):
+    found = _extent(readings, limit, upward=upward, gap_ms=gap_ms, begun_ms=begun_ms, ended_ms=ended_ms)
+    if found is None:
         return None
-    while first and out(readings[first - 1]) and readings[first].at_ms - readings[first - 1].at_ms <= gap_ms:
-        first -= 1
-    last = max(
-        i
-        for i, each in enumerate(readings)
-        if i >= first and out(each) and (ended_ms is None or each.at_ms <= ended_ms)
-    )
-    left = first - 1 if first and readings[first].at_ms - readings[first - 1].at_ms <= gap_ms else first
-    right = last
-    if ended_ms is None:
-        right = len(readings) - 1
-    elif last + 1 < len(readings) and readings[last + 1].at_ms - readings[last].at_ms <= gap_ms:
-        right = last + 1
-    used = readings[left : right + 1]
-    start = float(readings[first].at_ms) if left == first else _crossing(used[0], used[1], limit)
-    end: float | None = None
-    if ended_ms is not None:
-        end = float(used[-1].at_ms)
-        if right > last:
-            crossed = end if out(used[-1]) else _crossing(used[-2], used[-1], limit)
-            end = min(crossed, float(ended_ms))
+    used, start, end = found
     until = end if end is not None else float(used[-1].at_ms)
     minutes = degree_minutes = unknown = 0.0
     for piece in _pieces(used, gap_ms, start, until):
@@ -182,6 +159,14 @@ def account(
         round(start), None if end is None else round(end), used[-1].at_ms, minutes, unknown, degree_minutes,
         worst.value, worst.at_ms, over.mean, over.kinetic, len(used), digest(used),
     )  # fmt: skip
+
+
+def fingerprint(
+    readings: Sequence[Reading], limit: float, *, upward: bool, gap_ms: float, begun_ms: int, ended_ms: int | None
+) -> tuple[int, str] | None:
+    """Return how many readings an account is made of, and their digest, without the account; arguments as there."""
+    found = _extent(readings, limit, upward=upward, gap_ms=gap_ms, begun_ms=begun_ms, ended_ms=ended_ms)
+    return None if found is None else (len(found.used), digest(found.used))
 
 
 def window(readings: Sequence[Reading], gap_ms: float, from_ms: float, to_ms: float, *, celsius: bool = True) -> Window:
@@ -235,6 +220,49 @@ def digest(readings: Iterable[Reading]) -> str:
     for at_ms, value in readings:
         sha.update(f"{at_ms} {float(value)!r}\n".encode())
     return sha.hexdigest()
+
+
+class _Extent(NamedTuple):
+    """The readings an account is made of, and where it begins and ends (None while it stands)."""
+
+    used: Sequence[Reading]
+    from_ms: float
+    to_ms: float | None
+
+
+def _extent(
+    readings: Sequence[Reading], limit: float, *, upward: bool, gap_ms: float, begun_ms: int, ended_ms: int | None
+) -> _Extent | None:
+    """Find which readings belong to an excursion; arguments as of `account`."""
+
+    def out(each: Reading) -> bool:
+        return each.value > limit if upward else each.value < limit
+
+    first = next((i for i, each in enumerate(readings) if each.at_ms >= begun_ms and out(each)), None)
+    if first is None or (ended_ms is not None and readings[first].at_ms > ended_ms):
+        return None
+    while first and out(readings[first - 1]) and readings[first].at_ms - readings[first - 1].at_ms <= gap_ms:
+        first -= 1
+    last = next(
+        i
+        for i in range(len(readings) - 1, first - 1, -1)
+        if out(readings[i]) and (ended_ms is None or readings[i].at_ms <= ended_ms)
+    )
+    left = first - 1 if first and readings[first].at_ms - readings[first - 1].at_ms <= gap_ms else first
+    right = last
+    if ended_ms is None:
+        right = len(readings) - 1
+    elif last + 1 < len(readings) and readings[last + 1].at_ms - readings[last].at_ms <= gap_ms:
+        right = last + 1
+    used = readings[left : right + 1]
+    start = float(readings[first].at_ms) if left == first else _crossing(used[0], used[1], limit)
+    end: float | None = None
+    if ended_ms is not None:
+        end = float(used[-1].at_ms)
+        if right > last:
+            crossed = end if out(used[-1]) else _crossing(used[-2], used[-1], limit)
+            end = min(crossed, float(ended_ms))
+    return _Extent(used, start, end)
 
 
 class _Piece(NamedTuple):

@@ -27,7 +27,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
-from hanlu.alerts.excursion.figures import DAY_MS, Figures, Reading, account
+from hanlu.alerts.excursion.figures import DAY_MS, Figures, Reading, account, fingerprint
 from hanlu.alerts.excursion.store import CELSIUS, AlarmFacts, Position, Row, Store, Windows
 from hanlu.alerts.kind import LIMIT_KINDS
 from hanlu.core.clock import Clock, SystemClock
@@ -183,14 +183,11 @@ class Follower:
         limit = (min if upward else max)(each.limit_value for each in alarms)
         unit, gap_ms = self._store.channel(alarms[0].channel_id) if row is None else (row.unit, row.gap_ms)
 
-        def counted(readings: Sequence[Reading], limit: float, ended_ms: int | None) -> Figures | None:
-            return account(
-                readings, limit, upward=upward, gap_ms=gap_ms, begun_ms=begun_ms, ended_ms=ended_ms,
-                celsius=unit == CELSIUS,
-            )  # fmt: skip
-
         readings = self._readings(alarms[0].channel_id, begun_ms, ended_ms, gap_ms, limit, upward=upward)
-        figures = counted(readings, limit, ended_ms)
+        figures = account(
+            readings, limit, upward=upward, gap_ms=gap_ms, begun_ms=begun_ms, ended_ms=ended_ms,
+            celsius=unit == CELSIUS,
+        )  # fmt: skip
         blank = row or _blank(alarms, limit, begun_ms, now_ms, unit, gap_ms)
         after = replace(
             blank, limit_value=limit, standing=ended_ms is None, span_to_ms=ended_ms, computed_ms=now_ms,
@@ -201,11 +198,13 @@ class Follower:
             known, then_ended = readings, ended_ms
             if row.standing:
                 known, then_ended = [each for each in readings if each.at_ms <= (row.known_until_ms or 0)], None
-            then = counted(known, row.limit_value, then_ended)
-            if then is None or then.readings < row.readings:
+            then = fingerprint(
+                known, row.limit_value, upward=upward, gap_ms=gap_ms, begun_ms=begun_ms, ended_ms=then_ended
+            )
+            if then is None or then[0] < row.readings:
                 figures = None  # its readings are not kept any more: what was said stays said
             else:
-                late = then.digest != row.digest
+                late = then[1] != row.digest
         if figures is not None:
             after = _with(after, figures)
         self._finish(row, after, alarms, parts, late=late, joined=joined, windows=windows, now_ms=now_ms)
