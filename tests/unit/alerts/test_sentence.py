@@ -25,8 +25,8 @@ def test_sentence_says_what_where_how_bad_and_how_long() -> None:
         "炎陵冷库 1 号冻结间：超上限，空气温度最差 −9.7\u202f°C（限值 −15.0\u202f°C），已持续 42 分钟。"
     )
     assert headline(ALARM, now, "en") == (
-        "Above limit: Frozen room 1, Yanling store; Air temperature at worst −9.7\u202f°C against a limit of −15.0\u202f°C,"
-        " for 42 min now."
+        "Above limit: Frozen room 1, Yanling store; Air temperature at worst −9.7\u202f°C against a limit of"
+        " −15.0\u202f°C, for 42 min now."
     )
 
 
