@@ -30,7 +30,7 @@ __all__ = [
     "on_spans",
 ]
 
-_SWITCHES = ("door_open", "defrost", "compressor")
+_SWITCHES = ("door_open", "defrost", "compressor", "mains")
 """Metrics that are on or off: shown as strips and words, never as curves."""
 
 
