@@ -72,7 +72,7 @@ KEPT: Final = 8
 
 LENGTH_MS: Final = 60 * _MINUTE
 """Of a defrost while the room's own are not known; longest time one is seen in the curve is `SEEN_MOST_MS`."""
-SEEN_MOST_MS: Final = 70 * _MINUTE
+SEEN_MOST_MS: Final = 75 * _MINUTE
 SEEN_LEAST_MS: Final = 40 * _MINUTE
 TOLD_MOST_MS: Final = 75 * _MINUTE
 """A contact that stands on for longer explains nothing more."""
@@ -87,8 +87,6 @@ RECOVERY_MOST_MS: Final = 75 * _MINUTE
 """No recovery explains more, however bad the room's habit."""
 OWN_MARGIN_MS: Final = 10 * _MINUTE
 """Beyond the room's own recoveries."""
-SEEN_MARGIN_MS: Final = 5 * _MINUTE
-"""Beyond the length of its own defrosts, seen in the curve: a foot is found to a few minutes."""
 SHORT_MS: Final = 10 * _MINUTE
 SHORT_SEEN_MS: Final = 25 * _MINUTE
 """Shorter ones teach nothing: a defrost that was called off; in the curve, a door."""
@@ -282,7 +280,7 @@ def _seen(state: CycleState, at_ms: int) -> CycleState:
             state.peak - state.value >= max(PULL_DOWN_K, PULL_DOWN * rise)
             and state.peak - level >= PULL_DOWN * rise / 3
         ):
-            return state._replace(name="recovery", since_ms=at_ms, ended_ms=state.peak_ms, lowest=level)
+            return state._replace(name="recovery", since_ms=at_ms, ended_ms=at_ms, lowest=level)
         return state
     foot_ms, foot = next_ms, following = at_ms, level
     for ms, low in reversed(state.trail):  # down the rise to where it began
@@ -338,14 +336,17 @@ def _followed(state: CycleState, at_ms: int) -> CycleState:
             state = state._replace(lowest=level)
         if level <= back:
             return _back(state, at_ms)
-    elif state.name == "unknown" and level <= back:
-        return state._replace(name="cold", since_ms=at_ms, began_ms=None, departed=False)
+    elif state.name == "unknown":
+        if not state.ended_ms and state.peak - level >= PULL_DOWN * (state.peak - foot):
+            state = state._replace(ended_ms=at_ms)
+        if level <= back:
+            return _back(state, at_ms)
     if at_ms - began_ms > GIVEN_UP_MS and state.name != "defrost":
         return state._replace(name="cold", since_ms=at_ms, began_ms=None, departed=False)
     if not state.departed and level > _ceiling(state, at_ms):
         state = state._replace(departed=True)
         if state.name == "defrost" and state.by_shape:  # no defrost after all
-            state = state._replace(name="unknown", since_ms=at_ms)
+            state = state._replace(name="unknown", since_ms=at_ms, ended_ms=0)
     return state
 
 
@@ -389,7 +390,7 @@ def _expected_end(state: CycleState, *, ended: bool) -> int:
         return state.began_ms + TOLD_MOST_MS
     own = LENGTH_MS
     if learned:
-        own = _upper([each.length_ms for each in cycles]) + SEEN_MARGIN_MS
+        own = _upper([each.length_ms for each in cycles])
         own = min(max(own, SEEN_LEAST_MS), SEEN_MOST_MS)
     return state.began_ms + own
 
