@@ -235,8 +235,7 @@ class TestKeyboard:
                 page.keyboard.press("Tab")
                 if page.evaluate("document.activeElement.closest('.acknowledge') !== null"):
                     break
-            page.keyboard.press("Enter")
-            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")  # the script takes the focus into the form that opens
             expect(page.locator("details.acknowledge textarea")).to_be_focused()
             page.keyboard.type("door was open")
             page.keyboard.press("Tab")
