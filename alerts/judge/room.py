@@ -45,6 +45,9 @@ is on the way, and these are raised held, to be read and not to be heard."""
 EXPLAINED_MS: Final = 3_600_000
 """When that alarm has returned, what it explained has so long to return too; what still stands then calls."""
 
+_GRACE_MS: Final = 30_000
+"""Readings of one moment come in any order: so long a channel may still speak for itself before time alone does."""
+
 
 class Assigned(NamedTuple):
     """A rule in force on a channel.
@@ -197,8 +200,8 @@ class Room:
 
     @property
     def due_ms(self) -> int | None:
-        """When the next alarm comes that needs no further reading, Unix milliseconds; None while there is none."""
-        return min(self._due.values(), default=None)
+        """When to call `overdue` next, Unix milliseconds: an alarm comes that needs no further reading; None if none."""
+        return min(self._due.values()) + _GRACE_MS if self._due else None
 
     def overdue(self, now_ms: int, *, but: int | None = None) -> tuple[tuple[int, Assigned, Verdict], ...]:
         """Judge again what a channel said last, where time alone makes an alarm of it (`Judge.due`).
@@ -214,7 +217,7 @@ class Room:
             judged: nobody knows.
         """
         found: list[tuple[int, Assigned, Verdict]] = []
-        for channel_id in [key for key, due_ms in self._due.items() if due_ms <= now_ms and key != but]:
+        for channel_id in [key for key, due_ms in self._due.items() if due_ms + _GRACE_MS <= now_ms and key != but]:
             at_ms = self._due.pop(channel_id)
             plan, memory = self.channels[channel_id], self.memory[channel_id]
             if memory.newest_ms is None or memory.value is None or at_ms - memory.newest_ms > plan.gap_ms:

@@ -68,7 +68,7 @@ def elsewhere(room: Room, until: int) -> list[tuple[int, Verdict]]:
 def test_door_that_said_open_once_is_an_alarm_when_another_channel_shows_that_the_time_has_come() -> None:
     room = quiet_door(24 * 60)
     room.take(1, T0, 1.0)
-    assert room.due_ms == T0 + 10 * MINUTE
+    assert room.due_ms == T0 + 10 * MINUTE + 30_000
     ((channel_id, verdict),) = elsewhere(room, 30)
     assert (channel_id, verdict.kind, verdict.move) == (1, Kind.DOOR, Move.RAISE)
     assert (verdict.at_ms, verdict.start_ms, verdict.cause) == (T0 + 10 * MINUTE, T0, Cause.DOOR_OPEN)
@@ -89,6 +89,13 @@ def test_door_that_should_report_every_minute_and_is_silent_is_not_judged_by_the
     room = quiet_door(5)
     room.take(1, T0, 1.0)
     assert elsewhere(room, 60) == []
+
+
+def test_door_that_closes_with_the_very_reading_is_heard_before_time_speaks_for_it() -> None:
+    room = quiet_door(24 * 60)
+    room.take(1, T0, 1.0)
+    assert room.take(2, T0 + 10 * MINUTE, 80.0).elsewhere == ()
+    assert room.take(1, T0 + 10 * MINUTE, 0.0).verdicts == ()
 
 
 def test_door_closed_in_time_is_no_longer_due_and_a_kill_does_not_forget_the_open_one() -> None:
