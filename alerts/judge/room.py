@@ -200,7 +200,7 @@ class Room:
 
     @property
     def due_ms(self) -> int | None:
-        """When to call `overdue` next, Unix milliseconds: an alarm comes that needs no further reading; None if none."""
+        """When to call `overdue` next, Unix milliseconds: then an alarm needs no further reading. None for never."""
         return min(self._due.values()) + _GRACE_MS if self._due else None
 
     def overdue(self, now_ms: int, *, but: int | None = None) -> tuple[tuple[int, Assigned, Verdict], ...]:
