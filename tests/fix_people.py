@@ -27,6 +27,7 @@ from fix_alerts import County
 from hanlu.alerts.people.config import NotifyConfig
 from hanlu.alerts.people.directory import read_directory
 from hanlu.alerts.people.escalation import Policy, Step
+from hanlu.alerts.people.facts import AlarmFacts
 from hanlu.alerts.people.manage import NewReceiver, add_receiver, save_policy
 from hanlu.alerts.people.model import Receiver, ReceiverKind
 from hanlu.alerts.people.planner import Planner
@@ -366,6 +367,27 @@ class Team:
     def states(self) -> list[str]:
         """Return the states of all messages, in order."""
         return [str(row[0]) for row in self.rows("SELECT state FROM alerts.notification ORDER BY notification_id")]
+
+
+RECEIVERS = [
+    Receiver(
+        receiver_id=number, organisation_id=2, code=f"r{number}", name="r", kind=ReceiverKind.WECOM, settings={},
+        line=f"l{number}", enabled=number != 2,
+    )
+    for number in range(3)
+]  # fmt: skip
+
+
+def facts(alarm_id: int = 1, **more: object) -> AlarmFacts:
+    """Return an alarm as messages know it."""
+    values: dict[str, object] = {
+        "alarm_id": alarm_id, "version": 1, "called_version": 1, "kind": "high", "priority": 2,
+        "process_state": "UNACKNOWLEDGED", "suppression_state": "NONE", "explained_by": None, "replayed": False,
+        "organisation_path": "/1/2/", "site_id": 1, "site_zh": "站", "site_en": "s", "zone_zh": "间", "zone_en": "z",
+        "metric": "air_temperature", "unit": "Cel", "limit_value": -15.0, "peak": -9.0, "value": None, "exceeded_ms": 0,
+        "raised_ms": 0, "returned_ms": None, "respond_by_ms": None, "cause": "unknown",
+    }  # fmt: skip
+    return AlarmFacts(**(values | more))  # type: ignore[arg-type]
 
 
 SECRETS_OF: dict[str, dict[str, str]] = {

@@ -28,6 +28,8 @@ ACKNOWLEDGE: Final = "{acknowledge}"
 
 MOST_LISTED: Final = 8
 """Alarms listed in one message; the others are counted."""
+MOST_IN_DATA: Final = 100
+"""Alarms given to a webhook in one message; the others are counted."""
 
 _MINUTE_MS: Final = 60_000
 _DAY_MIN: Final = 1440
@@ -170,7 +172,10 @@ def _what(alarm: AlarmFacts, lang: Lang) -> str:
     title = alarm.title(lang)
     if title:
         return title
-    return f"{metric_name(alarm.metric, lang)} {words(lang)(f'alerts.kind.{alarm.kind}')}".strip()
+    kind = words(lang)(f"alerts.kind.{alarm.kind}")
+    if alarm.limit_value is None or alarm.metric == alarm.kind:
+        return kind
+    return f"{metric_name(alarm.metric, lang)}{kind}" if lang == "zh" else f"{metric_name(alarm.metric, lang)}: {kind}"
 
 
 def _marked(line: str, purpose: str, say: Any) -> str:
@@ -246,6 +251,7 @@ def _data(alarms: Sequence[AlarmFacts], purpose: str, now_ms: int, repeat: bool,
         "data": {
             "possible_repeat": repeat,
             "console": address,
+            "more": max(0, len(alarms) - MOST_IN_DATA),
             "alarms": [
                 {
                     "alarm_id": each.alarm_id,
@@ -266,7 +272,7 @@ def _data(alarms: Sequence[AlarmFacts], purpose: str, now_ms: int, repeat: bool,
                     "cause": each.cause,
                     "response": {"zh": each.response_zh, "en": each.response_en},
                 }
-                for each in alarms
+                for each in alarms[:MOST_IN_DATA]
             ],
         },
     }

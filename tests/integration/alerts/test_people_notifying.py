@@ -72,7 +72,7 @@ def test_nobody_acknowledging_climbs_the_ladder_and_then_the_tree(team: Team) ->
         team.settle(0 if minute == 0 else MINUTE)
         told += [(minute, each.path) for each in team.channels.calls[before:]]
     assert told == [(0, "/li"), (15, "/wang"), (45, "/province")]
-    assert "这是第 2 次通知" in texts(team, "/wang")[0]
+    assert "这是升级的第 2 步" in texts(team, "/wang")[0]
 
 
 def test_acknowledging_ends_the_ladder_and_what_waits(team: Team) -> None:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from itertools import pairwise
 
 import pytest
+from fix_people import RECEIVERS, facts
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -16,9 +17,8 @@ from hanlu.alerts.people.chain import Batch, Line, Mute, Sent, content_of
 from hanlu.alerts.people.channels.contract import cut_utf8
 from hanlu.alerts.people.config import NotifyConfig
 from hanlu.alerts.people.escalation import NodePolicy, Policy, Quiet, Step, ladder
-from hanlu.alerts.people.facts import AlarmFacts
 from hanlu.alerts.people.limits import LIMITS, Limit, free_at, off_the_hour, pause_s
-from hanlu.alerts.people.model import Receiver, ReceiverKind, parse_secret
+from hanlu.alerts.people.model import ReceiverKind, parse_secret
 from hanlu.alerts.people.rota import Rota, Shift, on_call, stretches
 from hanlu.alerts.people.workdays import CHINA, Workdays
 from hanlu.core.clock import to_ms
@@ -209,26 +209,6 @@ def test_cut_text_fits_and_is_text(text: str, most: int) -> None:
     assert len(cut.encode()) <= most or cut == text
     if len(text.encode(errors="surrogatepass")) > most:
         assert cut.endswith("… more")
-
-
-RECEIVERS = [
-    Receiver(
-        receiver_id=number, organisation_id=2, code=f"r{number}", name="r", kind=ReceiverKind.WECOM, settings={},
-        line=f"l{number}", enabled=number != 2,
-    )
-    for number in range(3)
-]  # fmt: skip
-
-
-def facts(alarm_id: int = 1, **more: object) -> AlarmFacts:
-    values: dict[str, object] = {
-        "alarm_id": alarm_id, "version": 1, "called_version": 1, "kind": "high", "priority": 2,
-        "process_state": "UNACKNOWLEDGED", "suppression_state": "NONE", "explained_by": None, "replayed": False,
-        "organisation_path": "/1/2/", "site_id": 1, "site_zh": "站", "site_en": "s", "zone_zh": "间", "zone_en": "z",
-        "metric": "air_temperature", "unit": "Cel", "limit_value": -15.0, "peak": -9.0, "value": None, "exceeded_ms": 0,
-        "raised_ms": 0, "returned_ms": None, "respond_by_ms": None, "cause": "unknown",
-    }  # fmt: skip
-    return AlarmFacts(**(values | more))  # type: ignore[arg-type]
 
 
 STATES = ["UNACKNOWLEDGED", "ACKNOWLEDGED", "RTN_UNACKNOWLEDGED", "NORMAL", "LATCHED_UNACKNOWLEDGED"]
