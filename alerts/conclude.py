@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hanlu.alerts.alarm import SuppressionState
-from hanlu.alerts.explain import PARENTS, Standing, explains, parent_of
+from hanlu.alerts.explain import Standing, explains, may_explain, parent_of
 from hanlu.alerts.judge.contract import Move
 from hanlu.alerts.kind import LIMIT_KINDS, Kind
 from hanlu.alerts.ledger import Ledger, Quiets
 from hanlu.alerts.occurrence import Occurrence, Subject
-from hanlu.alerts.watch import Change, Peak, Watch
+from hanlu.alerts.outcome import Change, Peak
+from hanlu.alerts.watch import Watch
 from hanlu.db.pool import Connection
 
 __all__ = ["Concluded", "chores_done", "conclude"]
@@ -92,6 +93,7 @@ class _Page:
     def run(self) -> Concluded:
         """Apply the changes and write them."""
         touched = {each.subject for each in self._changes}
+        touched |= {Subject(each.parent, Kind.NO_DATA) for each in self._changes if each.parent is not None}
         raises = [each for each in self._changes if each.move is Move.RAISE]
         family = self._family(raises)
         self._load(touched | family)
@@ -115,19 +117,17 @@ class _Page:
 
     def _family(self, raises: Sequence[Change]) -> set[Subject]:
         """Return what stands already and may explain what is raised, or be explained by it."""
-        found: set[Subject] = set()
-        for site, kinds in self._sites(raises).items():
-            parent = bool(kinds & PARENTS)
-            found |= {each.subject for each in self._watch.at_site(site) if parent or each.subject.kind in PARENTS}
-        return found
-
-    def _sites(self, raises: Sequence[Change]) -> dict[str, set[Kind]]:
-        sites: dict[str, set[Kind]] = {}
+        sites: dict[str, bool] = {}
         for each in raises:
             place = self._watch.place(each.subject.channel_id)
             if place is not None:
-                sites.setdefault(place.site, set()).add(each.subject.kind)
-        return sites
+                parent = may_explain(Standing(each.subject, place))
+                sites[place.site] = sites.get(place.site, False) or parent
+        found: set[Subject] = set()
+        for site, parent in sites.items():
+            standing = self._watch.at_site(site) if parent else self._watch.parents_at(site)
+            found |= {each.subject for each in standing}
+        return found
 
     def _apply(self, change: Change) -> None:
         if change.move is Move.RAISE:
@@ -152,7 +152,9 @@ class _Page:
     def _raise(self, change: Change) -> None:
         rule = change.rule
         assert rule is not None, "a raise has a rule"
-        parent = self._open.get(Subject(change.parent, Kind.NO_DATA)) if change.parent is not None else None
+        parent = None if change.parent is None else self._open.get(Subject(change.parent, Kind.NO_DATA))
+        if parent is not None and parent.suppression_state is not SuppressionState.NONE:
+            parent = None  # nobody is called by it either
         names = change.names or (None, None)
         alarm = Occurrence(
             change.subject,
@@ -187,7 +189,7 @@ class _Page:
         if place is None or alarm.explained_by is not None:
             return
         child = Standing(alarm.subject, place)
-        speaking = [each for each in self._watch.at_site(place.site) if self._speaks(each)]
+        speaking = [each for each in self._watch.parents_at(place.site) if self._speaks(each)]
         parent = parent_of(child, speaking)
         if parent is not None:
             alarm.explained_by = self._open[parent.subject]
@@ -195,20 +197,28 @@ class _Page:
     def _settle_family(self, alarm: Occurrence) -> None:
         """Let a new alarm explain what stood, or was raised, before it."""
         place = self._watch.place(alarm.subject.channel_id)
-        if place is None or alarm.subject.kind not in PARENTS:
+        if place is None:
             return
         own = Standing(alarm.subject, place)
-        if not self._speaks(own) or self._open.get(alarm.subject) is not alarm:
+        if not may_explain(own) or not self._speaks(own) or self._open.get(alarm.subject) is not alarm:
             return
-        for each in self._watch.at_site(place.site):
-            child = self._open.get(each.subject)
-            if child is not None and child.active and child.explained_by is None and explains(own, each):
-                child.explain(alarm, self._now_ms, self._quiets.of(each.subject))
+        children = [
+            child
+            for each in self._watch.at_site(place.site)
+            if (child := self._open.get(each.subject)) is not None and child.active and explains(own, each)
+        ]
+        taken: set[Occurrence | int | None] = set()
+        for child in children:
+            if child.explained_by is None:
+                child.explain(alarm, self._now_ms, self._quiets.of(child.subject))
+                taken |= {child, child.alarm_id}
+        for child in children:
+            # What one of those explained goes on to the one that speaks for them now.
+            if child.explained_by is not alarm and child.explained_by in taken:
+                child.explain(alarm, self._now_ms, self._quiets.of(child.subject))
 
     def _speaks(self, standing: Standing) -> bool:
         """Tell whether an alarm may explain others: it stands, and nothing keeps itself quiet."""
-        if standing.subject.kind not in PARENTS:
-            return False
         alarm = self._open.get(standing.subject)
         return alarm is not None and alarm.active and alarm.suppression_state is SuppressionState.NONE
 

@@ -26,6 +26,7 @@ from hanlu.alerts.kind import LIMIT_KINDS, Kind
 from hanlu.alerts.ledger import Ledger
 from hanlu.alerts.occurrence import Subject
 from hanlu.alerts.operate import expire
+from hanlu.alerts.outcome import Change, Outcome, Peak
 from hanlu.alerts.plan import Channel, plan
 from hanlu.alerts.rules.assign import Assigner, Problem, Versioned
 from hanlu.alerts.rules.resolve import ChannelFacts
@@ -33,7 +34,7 @@ from hanlu.alerts.rules.store import read_facts, rules_in_force, seed_defaults
 from hanlu.alerts.silence import Silence
 from hanlu.alerts.stock_watch import look
 from hanlu.alerts.store import Cursor, Span, Store
-from hanlu.alerts.watch import Change, Outcome, Peak, Watch
+from hanlu.alerts.watch import Watch
 from hanlu.core.clock import Clock, SystemClock
 from hanlu.core.errors import TransientError
 from hanlu.core.observe import log

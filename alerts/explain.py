@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from hanlu.alerts.kind import Kind
 from hanlu.alerts.occurrence import Subject
 
-__all__ = ["GRACE_MS", "PARENTS", "Place", "Standing", "explains", "parent_of"]
+__all__ = ["GRACE_MS", "Place", "Standing", "explains", "may_explain", "parent_of"]
 
 GRACE_MS: Final = {Kind.POWER: 15 * 60_000, Kind.NO_DATA: 2 * 60_000}
 """How long after the parent's return a child may take to return as well, milliseconds: a room has to be cooled down
@@ -38,8 +38,6 @@ _BY_POWER: Final = frozenset(
         Kind.DEFROST_RECOVERY,
     }
 )
-PARENTS: Final = frozenset({Kind.POWER, Kind.NO_DATA})
-"""Kinds that may explain others."""
 
 
 class Place(NamedTuple):
@@ -63,6 +61,12 @@ class Standing(NamedTuple):
 
     subject: Subject
     place: Place
+
+
+def may_explain(standing: Standing) -> bool:
+    """Tell whether an alarm may explain others than silences: mains that are lost, and silent gateways."""
+    kind = standing.subject.kind
+    return kind is Kind.POWER or (kind is Kind.NO_DATA and standing.place.health)
 
 
 def explains(parent: Standing, child: Standing) -> bool:

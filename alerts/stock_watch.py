@@ -25,8 +25,8 @@ from hanlu.alerts.judge.contract import Move
 from hanlu.alerts.judge.room import Assigned
 from hanlu.alerts.kind import ITEM_KINDS, Kind
 from hanlu.alerts.occurrence import Subject
+from hanlu.alerts.outcome import Change
 from hanlu.alerts.rules.assign import Place, Versioned, assign_place
-from hanlu.alerts.watch import Change
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 

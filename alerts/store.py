@@ -14,7 +14,7 @@ from hanlu.alerts.explain import GRACE_MS
 from hanlu.alerts.judge.room import pack, unpack
 from hanlu.alerts.kind import Kind
 from hanlu.alerts.occurrence import ENGINE, Subject
-from hanlu.alerts.watch import Arrival, Kept, Late, Peak
+from hanlu.alerts.outcome import Arrival, Kept, Late, Peak
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from fix_alerts import CHILL, DEFROST, FOREIGN, FROZEN, Cell, County
+from fix_alerts import CHILL, DEFROST, FOREIGN, FROZEN, PLAIN, Cell, County, rule
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine, run
@@ -355,6 +355,27 @@ def test_notification_brings_the_alarm_within_a_second(county: County) -> None:
             listener.execute("LISTEN hanlu_alarm")
             county.arrive([(FROZEN, START, 0.0)])
             assert list(listener.notifies(timeout=1.0, stop_after=1))
+    finally:
+        stop.set()
+        thread.join(15)
+
+
+def test_rule_that_a_person_writes_holds_from_the_next_reading_on(county: County) -> None:
+    stop, ready = threading.Event(), threading.Event()
+    config = EngineConfig(seed_rules=False, poll_s=3, refresh_s=3_600)
+    thread = threading.Thread(target=run, args=(config, county.url, stop, ready.set))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as listener:
+            listener.execute("LISTEN hanlu_alarm")
+            county.rules(rule("high", "high", applies={"profiled": True}, parameters=PLAIN | {"on_delay_s": 0}))
+            for minute in range(20):  # under the rule of before the alarm would come after 30
+                county.arrive([(FROZEN, START + minute * MINUTE, 0.0)])
+                if list(listener.notifies(timeout=0.5, stop_after=1)):
+                    break
+            else:
+                pytest.fail("the rule was not read anew")
     finally:
         stop.set()
         thread.join(15)

@@ -175,3 +175,42 @@ def test_mains_alarm_out_of_service_silences_nothing(site: County) -> None:
         clock.advance(1)
         turn(running)
     assert calling(site) == [(FROZEN, "high")]
+
+
+def test_mains_of_the_site_take_over_what_the_mains_of_a_room_explained(site: County) -> None:
+    site.query(
+        "INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVERRIDING SYSTEM VALUE"
+        " VALUES (9003, 1, 'mains', '', 60)"
+    )
+    clock = ManualClock(SystemClock().now_ms())
+    values = alive(frozen=-13.0) | {9003: 0.0}
+    with engine(site, clock) as running:
+        for minute in range(8):
+            if minute == 4:
+                values |= {MAINS: 0.0}
+            speak(site, clock, values)
+            turn(running)
+            assert len(calling(site)) <= 1
+            clock.advance(60)
+    assert calling(site) == [(MAINS, "power")]
+    assert site.query("SELECT count(*) FROM alerts.alarm WHERE explained_by IS NOT NULL") == [(2,)]
+    assert site.query(
+        "SELECT DISTINCT parent.channel_id FROM alerts.alarm AS child"
+        " JOIN alerts.alarm AS parent ON parent.alarm_id = child.explained_by"
+    ) == [(MAINS,)]
+
+
+def test_silent_channel_whose_gateway_is_shelved_calls_by_itself(site: County) -> None:
+    clock = ManualClock(SystemClock().now_ms())
+    with connect(site.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+        operate.shelve(
+            connection, [(HEALTH, "no_data")], until_ms=clock.now_ms() + 600 * MINUTE, reason="r", note="", actor="li",
+            at_ms=clock.now_ms(),
+        )  # fmt: skip
+    with engine(site, clock) as running:
+        speak(site, clock, alive())
+        turn(running)
+        clock.advance(1_200)
+        turn(running)
+    assert (HEALTH, "no_data") not in calling(site)
+    assert (FROZEN, "no_data") in calling(site)
