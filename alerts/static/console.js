@@ -261,7 +261,7 @@ function connect() {
 }
 
 // On a phone the row of pages is longer than the screen.
-for (const link of document.querySelectorAll('.page-head .segmented [aria-current]')) link.parentElement.scrollLeft = link.offsetLeft - 40;
+for (const link of document.querySelectorAll(':is(.page-head .segmented, .tabs) [aria-current]')) link.parentElement.scrollLeft = link.offsetLeft - 40;
 
 // A link may point into what is folded away.
 const aim = location.hash && document.getElementById(location.hash.slice(1));

@@ -9,6 +9,7 @@ const frozen = document.getElementById('wall-frozen');
 const main = document.getElementById('main');
 
 const TURN_MS = 15_000;
+const OLD_MS = 5 * 60_000; // no gateway has said anything for so long: marked, whatever the link to the platform says
 const SHIFT_MS = 60_000; // one step of a few pixels a minute spares the screen
 const PATH = [[0, 0], [4, 0], [8, 2], [8, 6], [4, 8], [0, 6], [0, 2]];
 const wide = matchMedia('(min-width: 60rem) and (orientation: landscape)');
@@ -47,6 +48,8 @@ function shift() {
 
 function beat() {
   clock.textContent = face.format(now());
+  const heard = document.querySelector('[data-age-count=heard_ms]');
+  heard?.parentElement.classList.toggle('is-old', now() - Number(heard.dataset.age) > OLD_MS);
 }
 
 document.addEventListener('hanlu:live', ({ detail }) => { frozen.hidden = detail !== 'off'; });
