@@ -345,10 +345,10 @@ def _released(plan: ChannelPlan, memory: Memory, at_ms: int, value: float) -> li
         return []
     released: list[tuple[Assigned, Verdict]] = []
     for rule in plan.rules:
-        if rule.kind in memory.explained:
-            start_ms, peak, peak_ms = memory.explained[rule.kind]
+        # Minutes of the past stay out of range long after the room is well again: no news to anybody.
+        if rule.kind in memory.explained and rule.kind is not Kind.OUT_OF_RANGE:
+            start_ms, peak, peak_ms = memory.explained.pop(rule.kind)
             released.append((rule, Verdict(rule.kind, Move.RELEASE, at_ms, value, start_ms, peak, peak_ms)))
-    memory.explained.clear()
     return released
 
 
