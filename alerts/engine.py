@@ -102,9 +102,9 @@ def _serve(
             # What arrives within `gather_s` is judged together; a page costs a commit, however small.
             stop.wait(max(0.0, config.gather_s - (clock.monotonic() - began)))
             # A notification wakes; when none comes, the poll decides.
-            for notice in connection.notifies(timeout=config.poll_s, stop_after=1):
-                if notice.channel == "hanlu_rule":
-                    engine.look_at_rules()
+            woken_by = {notice.channel for notice in connection.notifies(timeout=config.poll_s, stop_after=1)}
+            if "hanlu_rule" in woken_by:  # the connection serves nothing else until its notifications are read
+                engine.look_at_rules()
 
 
 class Engine:

@@ -379,6 +379,7 @@ def test_rule_that_a_person_writes_holds_from_the_next_reading_on(county: County
     finally:
         stop.set()
         thread.join(15)
+        assert not thread.is_alive()
 
 
 def test_gap_of_a_gateway_raises_once_and_returns_when_it_is_closed(county: County) -> None:
