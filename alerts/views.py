@@ -1,6 +1,7 @@
 """What the console shows, as values: zones, channels, alarms, gateways, and what is concluded from them.
 
-Filled from rows by `read.py`; nothing here knows the database. All instants are Unix milliseconds UTC.
+Filled from rows by `read.py`; nothing here knows the database. All instants are Unix milliseconds UTC. One long file of
+short values: a page is read with all of them at hand.
 """
 
 from __future__ import annotations
