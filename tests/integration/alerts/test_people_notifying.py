@@ -7,6 +7,7 @@ import re
 import pytest
 from fix_people import HUNAN, YANLING, Team
 
+from hanlu.alerts.operate import acknowledge_many, shelve, unshelve
 from hanlu.alerts.people.manage import NewMute, add_mute
 from hanlu.alerts.people.read import read_notifications
 
@@ -310,3 +311,22 @@ def test_rounds_are_not_used_up_where_nobody_is_found(team: Team) -> None:
     team.rows("UPDATE alerts.receiver SET enabled = true")
     team.settle(3600)
     assert team.lines()[-1] == (alarm, "call", 1, "li", "told", "")
+
+
+def test_what_people_do_in_the_console_is_followed(team: Team) -> None:
+    """The real operations: shelving ends the call, taking from the shelf calls anew, acknowledging ends it for good."""
+    team.receiver("li")
+    team.policy((0, "li"), (60, "li"), upward_min=None)
+    alarm = team.alarm(priority=1)
+    team.settle()
+    now = team.clock.now_ms()
+    shelve(team.connection, [(1, "high")], until_ms=now + 3_600_000, reason="检修", note="", actor="wang", at_ms=now)
+    team.settle(1800)
+    assert team.rows("SELECT ended_by FROM alerts.summons") == [("shelve",)]
+    unshelve(team.connection, [(1, "high")], note="", actor="wang", at_ms=team.clock.now_ms())
+    team.settle()
+    assert len(texts(team)) == 2
+    acknowledge_many(team.connection, [(alarm, None)], "li", "", team.clock.now_ms())
+    team.settle(7200)
+    assert len(texts(team)) == 2
+    assert team.rows("SELECT ended_by FROM alerts.summons ORDER BY summons_id") == [("shelve",), ("acknowledge",)]
