@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from fix_alerts import FROZEN, County
+from fix_alerts import FROZEN, County, new_county
 
 from hanlu.alerts.rules.model import Rule
 from hanlu.alerts.rules.rehearse import past_readings, rehearse, room_of
@@ -29,6 +29,13 @@ from hanlu.db.pool import Connection, connect
 
 pytestmark = pytest.mark.postgres
 DOOR = next(rule for rule in shipped_rules() if rule.code == "door")
+
+
+@pytest.fixture(scope="module")
+def county(postgres_url: str) -> Iterator[County]:
+    """One county for all tests of this file: they differ in its rules only, and each begins with none."""
+    with new_county(postgres_url) as made:
+        yield made
 
 
 @pytest.fixture
