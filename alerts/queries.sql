@@ -741,17 +741,32 @@ ORDER BY arrival_feed.txid, arrival_id
 LIMIT %(limit)s
 
 -- name: stream_journal
--- Alarm transitions after a position, up to another where one is given.
+-- Alarm transitions after a position, up to another where one is given. First the few entries, then the place of each:
+-- OFFSET 0 keeps the planner from reading every channel there is for them.
 SELECT
-    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, a.kind, a.priority,
-    a.suppression_state, p.zone, p.site, p.organisation_path AS path
-FROM alerts.journal_feed AS j
-JOIN alerts.alarm AS a USING (alarm_id)
-JOIN alerts.alarm_place_v AS p USING (alarm_id)
-WHERE (j.txid, j.journal_id) > (%(txid)s::xid8, %(journal_id)s)
-    AND (%(to_txid)s::xid8 IS NULL OR (j.txid, j.journal_id) <= (%(to_txid)s::xid8, %(to_journal_id)s))
+    j.txid::text AS txid, j.journal_id, j.alarm_id, j.event, j.to_state, j.kind, j.priority, j.suppression_state,
+    coalesce(c.zone, c.gateway || '~' || c.device, j.item) AS zone, coalesce(c.site, s.code) AS site,
+    coalesce(c.organisation_path, o.path) AS path
+FROM (
+    SELECT
+        f.txid, f.journal_id, f.alarm_id, f.event, f.to_state, a.kind, a.priority, a.suppression_state, a.channel_id,
+        a.site_id, a.item
+    FROM alerts.journal_feed AS f
+    JOIN alerts.alarm AS a USING (alarm_id)
+    WHERE (f.txid, f.journal_id) > (%(txid)s::xid8, %(journal_id)s)
+        AND (%(to_txid)s::xid8 IS NULL OR (f.txid, f.journal_id) <= (%(to_txid)s::xid8, %(to_journal_id)s))
+    ORDER BY f.txid, f.journal_id
+    LIMIT %(limit)s
+) AS j
+LEFT JOIN LATERAL (
+    SELECT v.zone, v.gateway, v.device, v.site, v.organisation_path
+    FROM registry.channel_v AS v
+    WHERE v.channel_id = j.channel_id
+    OFFSET 0
+) AS c ON true
+LEFT JOIN registry.site AS s ON s.site_id = j.site_id
+LEFT JOIN registry.organisation AS o USING (organisation_id)
 ORDER BY j.txid, j.journal_id
-LIMIT %(limit)s
 
 -- name: stream_channels
 -- Whose each channel is and where it stands.
