@@ -27,6 +27,7 @@ to its usual temperature), however often the compressor starts meanwhile.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, NamedTuple
 
 from hanlu.alerts.judge import lasting
@@ -165,7 +166,7 @@ def _heard(
     if compressor.on and evaporator is not None and at_ms - compressor.since_ms >= _SETTLED and not explained:
         coil_ms += elapsed
         coil += (evaporator - coil) * min(1.0, elapsed / max(1, min(coil_ms, _COIL_NOW)))
-        if coil_ms < _LEARNED_MS or coil_usual - coil < _HALF * parameters.coil_by:
+        if coil_ms < _LEARNED_MS or coil_usual - coil < (_HALF * parameters.coil_by or math.inf):
             coil_usual += (evaporator - coil_usual) * min(1.0, elapsed / max(1, min(coil_ms, _USUAL)))
     after = CompressorState(
         at_ms,
@@ -250,7 +251,8 @@ def _question(state: CompressorState, parameters: CompressorParameters, at_ms: i
     """Return which of the three is so, "" when none."""
     level, smooth = signals.phase.baseline, state.smooth
     assert smooth is not None
-    cold = state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= parameters.coil_by
+    by = parameters.coil_by
+    cold = by > 0 and state.coil_ms >= _LEARNED_MS and state.coil_usual - state.coil >= by
     if cold and level is not None and smooth >= level - _HALF * parameters.warmer_by:
         return "coil"
     if not state.ran:

@@ -164,8 +164,9 @@ class CompressorParameters(Parameters):
     """Kelvin above the room's own level; a quarter of it above the level at which the compressor usually starts."""
     run_s: Seconds = 21_600
     """Seconds of running without a rest, outside defrosts, while the room gets no colder; 0 does not look."""
-    coil_by: Positive = 8.0
-    """Kelvin: the coil evaporates so much colder than usual although the air is no colder; healthy ones move by 3."""
+    coil_by: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 8.0
+    """Kelvin: the coil evaporates so much colder than usual although the air is no colder; healthy ones move by 3.
+    0 does not look."""
 
 
 class DefrostLongParameters(Parameters):
