@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 
 from hanlu.alerts.alarm import Event, ProcessState, process
 from hanlu.alerts.operate import acknowledge_many
+from hanlu.alerts.people.endpoint import token_hash
 from hanlu.alerts.people.facts import AlarmFacts
 from hanlu.alerts.people.planner import read_facts
-from hanlu.alerts.people.sender import token_hash
 from hanlu.alerts.wording import words
 from hanlu.core.clock import from_ms
 from hanlu.db.pool import Connection

@@ -13,7 +13,6 @@ can be kept exactly.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import secrets
@@ -30,9 +29,10 @@ from hanlu.alerts.people.channels.contract import DETAIL_LENGTH, Letter, Outcome
 from hanlu.alerts.people.channels.post import post
 from hanlu.alerts.people.config import NotifyConfig
 from hanlu.alerts.people.directory import Directory, read_directory
+from hanlu.alerts.people.endpoint import endpoint_of, token_hash, without_secrets
 from hanlu.alerts.people.figures import ATTEMPTS
 from hanlu.alerts.people.limits import LIMITS, free_at, longest_window_ms, off_the_hour, pause_s
-from hanlu.alerts.people.model import SECRETS, SETTINGS, Endpoint, Receiver, ReceiverKind
+from hanlu.alerts.people.model import Endpoint, Receiver, ReceiverKind
 from hanlu.alerts.people.planner import read_facts
 from hanlu.alerts.people.text import compose, letter_of
 from hanlu.alerts.wording import words
@@ -41,7 +41,7 @@ from hanlu.core.observe import log
 from hanlu.db.pool import Connection, Pool, translated
 from hanlu.db.queries import load_queries
 
-__all__ = ["LINK_PATH", "Sender", "endpoint_of", "token_hash", "without_secrets"]
+__all__ = ["LINK_PATH", "Sender"]
 
 LINK_PATH: Final = "/alarm/acknowledge"
 """Where links that acknowledge lead; the token is the next part of the path."""
@@ -393,26 +393,3 @@ class Sender:
     def _close(connection: Connection, notification_ids: list[int], state: str, reason: str, now_ms: int) -> None:
         parameters = {"notification_ids": notification_ids, "state": state, "reason": reason, "now": from_ms(now_ms)}
         connection.execute(_QUERIES["notification_finish"], parameters)
-
-
-def token_hash(token: str) -> bytes:
-    """Return what is kept of a link's token."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def without_secrets(endpoint: Endpoint, text: str) -> str:
-    """Return `text` with whatever is secret of an endpoint blotted out: a service may repeat what it was sent."""
-    for value in vars(endpoint.secret).values():
-        plain = value.get_secret_value()
-        if plain:
-            text = text.replace(plain, "***")
-    return text
-
-
-def endpoint_of(connection: Connection, receiver_id: int) -> Endpoint:
-    """Return what is needed to send to a receiver, its secret included: for the moment of sending."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_QUERIES["secret_of"], {"receiver_id": receiver_id}).fetchone()
-    assert row is not None
-    kind = ReceiverKind(row["kind"])
-    return Endpoint(kind, SETTINGS[kind].model_validate(row["settings"]), SECRETS[kind].model_validate(row["secret"]))

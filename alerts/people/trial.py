@@ -9,9 +9,9 @@ from psycopg.rows import dict_row
 from hanlu.alerts.people.channels.contract import DETAIL_LENGTH, Outcome
 from hanlu.alerts.people.channels.post import post
 from hanlu.alerts.people.config import NotifyConfig
+from hanlu.alerts.people.endpoint import endpoint_of, without_secrets
 from hanlu.alerts.people.limits import LIMITS, free_at, longest_window_ms
 from hanlu.alerts.people.model import Receiver
-from hanlu.alerts.people.sender import endpoint_of, without_secrets
 from hanlu.alerts.people.text import test_letter
 from hanlu.alerts.wording import words
 from hanlu.core.clock import Clock, from_ms
