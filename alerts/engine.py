@@ -29,7 +29,6 @@ from hanlu.alerts.operate import expire
 from hanlu.alerts.outcome import Change, Outcome, Peak
 from hanlu.alerts.plan import Channel, plan
 from hanlu.alerts.rules.assign import Assigner, Problem, Versioned
-from hanlu.alerts.rules.resolve import ChannelFacts
 from hanlu.alerts.rules.store import read_facts, rules_in_force, seed_defaults
 from hanlu.alerts.silence import Silence
 from hanlu.alerts.stock_watch import look
@@ -118,7 +117,7 @@ class Engine:
         self._store = Store(connection)
         self._rules: list[Versioned] = []
         self._assigner = Assigner(())
-        self._facts: list[ChannelFacts] = []
+        self._registry: int | None = None
         self._replaying: frozenset[str] = frozenset()
         self._problems: frozenset[Problem] = frozenset()
         with connection.transaction():
@@ -238,13 +237,15 @@ class Engine:
     def _refresh(self, *, rules_too: bool = False) -> None:
         """Look what the registry and the rules say; most of the time nothing has changed."""
         self._next_refresh = self._clock.monotonic() + self._config.refresh_s
-        facts, replaying = read_facts(self._connection), self._store.replaying()
+        registry, replaying = self._store.registry(), self._store.replaying()
         rules = rules_in_force(self._connection) if rules_too else self._rules
-        if self._facts and facts == self._facts and rules == self._rules and replaying == self._replaying:
+        if (registry, replaying) == (self._registry, self._replaying) and rules == self._rules:
             return
         if rules != self._rules:
             self._rules, self._assigner = rules, Assigner(rules)
-        self._facts, self._replaying = facts, replaying
+        # What changes between the two looks is seen at the next one: the number was taken first.
+        self._registry, self._replaying = registry, replaying
+        facts = read_facts(self._connection)
         channels: list[Channel] = []
         problems: set[Problem] = set()
         for each in facts:

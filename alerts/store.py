@@ -85,6 +85,11 @@ class Store:
             held_ms: int | None = cursor.execute(_QUERIES["engine_horizon"]).fetchone()
         return held_ms
 
+    def registry(self) -> int:
+        """Return a number that changes when what the registry says of channels does."""
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            return int(cursor.execute(_QUERIES["engine_registry"]).fetchone() or 0)
+
     def replaying(self) -> frozenset[str]:
         """Return the codes of the gateways that replay."""
         with self._connection.cursor(row_factory=scalar_row) as cursor:
