@@ -1,4 +1,4 @@
-"""The live stream's machinery: one thread follows the database, many browsers listen.
+"""The live stream's machinery: one thread follows the database, two more count and make lines, many browsers listen.
 
 The follower begins with the first listener and ends a while after the last one. It wakes on notifications and looks at
 the feed anyway every `stream_poll_s`; what it finds it encodes once for each distinct viewer. A browser that comes back
@@ -134,6 +134,9 @@ class Hub:
         self._changed: set[str] = set()
         """Subtrees whose counts an alarm has changed since they were told."""
         self._recount = threading.Event()
+        self._unlined: list[tuple[Batch, list[Listener]]] = []
+        """Batches with alarms whose lines are not told yet, with those who were told the batch."""
+        self._lines_due = threading.Event()
 
     async def stream(self, viewer: Viewer, after: str) -> AsyncIterator[str]:
         """Yield the text of a stream; it ends early when the database is away, and the browser asks anew.
@@ -280,31 +283,59 @@ class Hub:
             return False, False
         batch, more = _batch(connection, self._position, None, _PAGE)
         now_ms = self._clock.now_ms()
-        # Made before the lock is taken: a listener that joins meanwhile begins behind this batch, or gets it whole.
-        lines = self._lines(connection, batch)
         readings = placed(batch, self._places)
         texts: dict[tuple[str, str | None], str] = {}
-        told: dict[tuple[str, str], str] = {}
-        offers: list[tuple[Listener, str]] = []
         with self._state:
             self._position = batch.position
-            for listener in self._listeners:
-                viewer = listener.viewer
-                looks, reads = (viewer.scope, viewer.zone), (viewer.scope, viewer.rows)
+            listeners = list(self._listeners)
+            offers: list[tuple[Listener, str]] = []
+            for listener in listeners:
+                looks = (listener.viewer.scope, listener.viewer.zone)
                 if looks not in texts:
-                    texts[looks] = messages(batch, viewer, readings, now_ms)
-                if reads not in told:
-                    told[reads] = _told(batch, viewer, lines)
-                if texts[looks] or told[reads]:
-                    offers.append((listener, texts[looks] + told[reads]))
+                    texts[looks] = messages(batch, listener.viewer, readings, now_ms)
+                if texts[looks]:
+                    offers.append((listener, texts[looks]))
             if batch.alarms:
-                scopes = {listener.viewer.scope for listener in self._listeners}
+                scopes = {listener.viewer.scope for listener in listeners}
                 paths = {each.path for each in batch.alarms}
                 self._changed |= {scope for scope in scopes if any(path.startswith(scope) for path in paths)}
+                self._unlined.append((batch, listeners))
             _offer(offers)
         if batch.alarms:  # or the counts at the top would contradict the alarm below them until the next tick
             self._recount.set()
+            self._lines_due.set()
         return more, bool(batch.alarms)
+
+    def _line(self, stop: threading.Event) -> None:
+        """Tell changed lines of the list from a thread of its own, until `stop`: alarms themselves never wait for it.
+
+        What has come while lines were made is told together.
+        """
+        while not stop.is_set():
+            self._lines_due.wait()
+            self._lines_due.clear()
+            with self._state:
+                batches, self._unlined = self._unlined, []
+            if not batches or stop.is_set():
+                continue
+            listeners = {listener for _, of_batch in batches for listener in of_batch}
+            last = batches[-1][0]
+            batch = Batch(last.position, {}, tuple(change for each, _ in batches for change in each.alarms))
+            try:
+                with translated(), self._pool.connection() as connection:
+                    lines = self._lines(connection, batch)
+            except TransientError as error:
+                log(_LOGGER, logging.WARNING, "alerts.stream.unlined", str(error))
+                lines = {}  # the pages ask for their list
+            told: dict[tuple[str, str], str] = {}
+            offers = []
+            for listener in listeners:
+                reads = (listener.viewer.scope, listener.viewer.rows)
+                if reads not in told:
+                    told[reads] = _told(batch, listener.viewer, lines)
+                if told[reads]:
+                    offers.append((listener, told[reads]))
+            _offer(offers)
 
     def _lines(self, connection: Connection, batch: Batch) -> dict[str, Mapping[int, str]]:
         """Return the changed lines of the list, once for each language somebody reads; none when too many changed."""
@@ -317,16 +348,22 @@ class Hub:
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
-        """Tell the counts from a thread of its own: an alarm must not wait until a hundred subtrees are counted."""
+        """Tell counts and lines from threads of their own: no alarm waits until a hundred subtrees are counted."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._count, args=(stop,), name="hanlu console counts", daemon=True)
-        thread.start()
+        threads = [
+            threading.Thread(target=self._count, args=(stop,), name="hanlu console counts", daemon=True),
+            threading.Thread(target=self._line, args=(stop,), name="hanlu console lines", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             stop.set()
             self._recount.set()
-            thread.join()
+            self._lines_due.set()
+            for thread in threads:
+                thread.join()
 
     def _count(self, stop: threading.Event) -> None:
         """Tell everybody the counts at every tick, and those whose alarms have changed soon after; until `stop`."""
