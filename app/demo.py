@@ -3,24 +3,32 @@
 `firmware_sim` says what the county is made of; this step writes it down under the names the other rooms look it up by,
 enrols the gateways' keys and, where there is nobody yet, makes an operator, an inspector and an administrator with
 random passwords. Taken at every start, it changes nothing that stands as it should.
+
+One room has an exception to a shipped rule, so that its open door is an alarm soon and a visitor sees what an exception
+looks like. It is written once; whoever changes or withdraws it afterwards has the last word.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Final, cast, get_args
 
+from hanlu.alerts.rules.model import Rule
+from hanlu.alerts.rules.override import override_data
+from hanlu.alerts.rules.store import current, shipped_rules, write_rule
 from hanlu.app.first_start import Credential
 from hanlu.app.settings import Settings
 from hanlu.app.wiring import database_url, gateway_key_file
 from hanlu.core.clock import SystemClock
+from hanlu.core.errors import ConflictError
 from hanlu.core.observe import log
 from hanlu.core.wire.envelope import key_id, public_bytes
-from hanlu.db.pool import Pool, open_pool
+from hanlu.db.pool import Connection, Pool, connect, open_pool
 from hanlu.firmware_sim import county as sim
 from hanlu.firmware_sim.yanling import demo_county
 from hanlu.gateway.identity import load_or_create_key
@@ -32,7 +40,7 @@ from hanlu.registry.people import NewPerson, People
 from hanlu.registry.profiles import shipped_profiles
 from hanlu.registry.store import Editor, Registry
 
-__all__ = ["first_start", "seed"]
+__all__ = ["first_start", "seed", "seed_exception"]
 
 LIMITS_FROM: Final = date(2025, 1, 1)
 """First day of the demo county's own limits: before the first day anybody replays data for."""
@@ -43,6 +51,18 @@ _PEOPLE: Final = (
     ("inspector", "监管员", Role.INSPECTOR, "inspector"),
     ("admin", "系统管理员", Role.ADMIN, "administrator"),
 )
+_RULE_AUTHOR: Final = "hanlu-demo"
+"""Not the author of the shipped rules, whose versions are withdrawn when they are shipped no more."""
+_EXCEPTION: Final = "air-high", "room-3"
+"""Shipped rule, and zone of the demo county that is treated otherwise."""
+_EXCEPTION_WHY: Final = {
+    "cause_zh": "黄桃库门密封差，开门几分钟库温就上升，不能等开门十分钟以后再叫人",
+    "cause_en": "The peaches' door seals badly: the room warms within minutes, so ten minutes' grace is too long",
+    "consequence_zh": "黄桃在 3 °C 以上很快变软，两小时就影响保鲜期",
+    "consequence_en": "Peaches soften fast above 3 °C; two hours cost shelf life",
+    "response_zh": "马上关门；看压缩机是否运行；30 分钟内不回落就报修",
+    "response_en": "Shut the door at once; see whether the compressor runs; call the technician unless it falls soon",
+}
 _logger = logging.getLogger(__name__)
 
 
@@ -52,11 +72,15 @@ def first_start(settings: Settings) -> list[Credential]:
     Raises:
         UsageError: no database is named, or a gateway's key file cannot be used.
     """
-    pool = open_pool(database_url(settings), "hanlu_registry", name="hanlu setup", max_size=2)
+    url = database_url(settings)
+    pool = open_pool(url, "hanlu_registry", name="hanlu setup", max_size=2)
     try:
-        return seed(pool, partial(gateway_key_file, settings), demo_county())
+        made = seed(pool, partial(gateway_key_file, settings), demo_county())
     finally:
         pool.close()
+    with closing(connect(url, "hanlu_alerts", name="hanlu setup")) as connection, connection.transaction():
+        seed_exception(connection)
+    return made
 
 
 def seed(
@@ -79,6 +103,32 @@ def seed(
     made = people.add_first([NewPerson(login, name, frozenset({role}), root) for login, name, role, _ in _PEOPLE])
     purposes = {login: purpose for login, _, _, purpose in _PEOPLE}
     return [Credential(each.login, each.password, purposes[each.login]) for each in made]
+
+
+def seed_exception(connection: Connection) -> bool:
+    """Write the demo county's exception to a shipped rule, unless it was written before; tell whether it was now.
+
+    Args:
+        connection: acting as hanlu_alerts, in a transaction.
+    """
+    code, zone = _EXCEPTION
+    shipped = next(rule for rule in shipped_rules() if rule.code == code)
+    wanted = Rule.model_validate(
+        override_data(
+            shipped, zone,
+            title_zh="3 号保鲜库（黄桃）空气温度超上限",
+            title_en="Air of room 3 (peaches) above the limit",
+            parameters={"hold_door_s": 0},
+            rationalization={**_EXCEPTION_WHY, "time_to_respond_min": 30},
+        )
+    )  # fmt: skip
+    if current(connection, wanted.code):
+        return False
+    try:
+        write_rule(connection, wanted, seen=0, author=_RULE_AUTHOR, note="示例：单独一间库的例外 / an exception, shown")
+    except ConflictError:  # another start was faster
+        return False
+    return True
 
 
 def _written(editor: Editor, county: sim.County, key_file: Callable[[str], Path]) -> Iterable[records.Change]:
