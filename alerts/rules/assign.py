@@ -2,7 +2,8 @@
 
 A rule matches a channel when every field of its `applies` does. Of several of one kind the most specific wins: what
 names the channel, then the zone, then the site or the gateway, then the organisation (the deeper node first), then the
-limit profile, then device kind and metric, then `profiled`. The order the rules come in never matters.
+limit profile, then the height of its upper limit, then device kind and metric, then `profiled`. The order the rules
+come in never matters.
 
 A rule can match and still not hold: its unit is another one, the profile has no limit of that side, its limits cross.
 Then the next one in order is tried, so that a mistake in an exception never leaves a room unwatched; the mistake is a
@@ -133,6 +134,8 @@ class Specificity(NamedTuple):
     organisation: int = 0
     """Depth of the node named, 1 for the root."""
     profile: int = 0
+    limit: int = 0
+    """The height of the profile's upper limit is asked for; a rule that names the profile itself goes before."""
     sort: int = 0
     """Device kind and metric: 0 to 2 of them are named."""
     profiled: int = 0
@@ -157,6 +160,7 @@ def matches(applies: Applies, facts: ChannelFacts) -> bool:
         (applies.metric is None or applies.metric == facts.metric)
         and (applies.profiled is None or applies.profiled is (facts.limit_profile is not None))
         and (applies.profile is None or applies.profile == facts.limit_profile)
+        and (applies.high_at_most is None or (facts.high is not None and facts.high <= applies.high_at_most))
         and (applies.device_kind is None or applies.device_kind == facts.device_kind)
         and (applies.zone is None or applies.zone == facts.zone)
         and (applies.site is None or applies.site == facts.site)
@@ -180,6 +184,7 @@ def specificity(applies: Applies, organisations: Sequence[str]) -> Specificity:
         (applies.site is not None) + (applies.gateway is not None),
         depth,
         int(applies.profile is not None),
+        int(applies.high_at_most is not None),
         (applies.device_kind is not None) + (applies.metric is not None),
         int(applies.profiled is not None),
     )

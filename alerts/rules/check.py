@@ -75,6 +75,7 @@ _WHOLE: Final = {
     "unit_alone": "parameters.unit",
     "beyond_setpoint": "parameters.beyond",
     "profile_unprofiled": "applies.profiled",
+    "high_unprofiled": "applies.profiled",
     "goods_place": "applies",
 }
 """Faults of several fields together: which one is named."""

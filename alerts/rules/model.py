@@ -38,6 +38,9 @@ class Applies(_Model):
     """Code of the limit profile the channel is judged by."""
     profiled: bool | None = None
     """True: only channels that some profile judges; False: only those that none does."""
+    high_at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Only channels whose profile has an upper limit at or below this, in the channel's unit: frozen rooms, whatever
+    their profile is called, are the air temperatures with -10."""
     device_kind: Name | None = None
     """e.g. `cold_room`, `gateway`."""
     organisation: Name | None = None
@@ -107,6 +110,8 @@ class Rule(_Model):
             raise PydanticCustomError("beyond_setpoint", "say either setpoint or beyond, not both")
         if self.applies.profile is not None and self.applies.profiled is False:
             raise PydanticCustomError("profile_unprofiled", "profile and profiled = false exclude one another")
+        if self.applies.high_at_most is not None and self.applies.profiled is False:
+            raise PydanticCustomError("high_unprofiled", "high_at_most and profiled = false exclude one another")
         asked = {name for name, value in self.applies if value is not None}
         if self.kind in ITEM_KINDS and asked - {"site", "organisation"}:
             raise PydanticCustomError("goods_place", "a rule about goods can name a site or an organisation only")

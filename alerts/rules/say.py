@@ -93,6 +93,8 @@ def place(rule: Rule, lang: str) -> str:
     for name, value in applies.model_dump(exclude_none=True).items():
         if name == "profiled":
             parts.append(say("rules.place.profiled" if value else "rules.place.unprofiled"))
+        elif name == "high_at_most":
+            parts.append(say("rules.place.high_at_most").format(limit=f"{value:g}".replace("-", "−")))
         else:
             parts.append(f"{say(f'rules.field.{name}')} {metric_name(value, lang) if name == 'metric' else value}")
     return say("rules.place.and").join(parts) if parts else say("rules.place.everywhere")

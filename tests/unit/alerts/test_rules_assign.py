@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hanlu.alerts.rules.assign import (
     matches,
     specificity,
 )
+from hanlu.alerts.rules.check import check_rule
 from hanlu.alerts.rules.model import Applies, Rule
 from hanlu.alerts.rules.parameters import LimitParameters, NoDataParameters, Parameters
 from hanlu.alerts.rules.store import shipped_rules
@@ -63,7 +65,8 @@ def limit(rules: list[Versioned], facts: ChannelFacts = ROOM) -> LimitParameters
         ({"profiled": True}, {"metric": "air_temperature"}),
         ({"metric": "air_temperature"}, {"metric": "air_temperature", "profiled": True}),
         ({"metric": "air_temperature"}, {"metric": "air_temperature", "device_kind": "cold_room"}),
-        ({"metric": "air_temperature", "device_kind": "cold_room"}, {"profile": "frozen"}),
+        ({"metric": "air_temperature", "device_kind": "cold_room"}, {"high_at_most": -10}),
+        ({"high_at_most": -10, "metric": "air_temperature", "device_kind": "cold_room"}, {"profile": "frozen"}),
         ({"profile": "frozen", "metric": "air_temperature"}, {"organisation": "province"}),
         ({"organisation": "province"}, {"organisation": "county"}),
         ({"organisation": "county", "profile": "frozen"}, {"site": "store"}),
@@ -93,6 +96,7 @@ def test_of_two_rules_that_match_the_more_specific_is_in_force(
         {"gateway": "gw-2"},
         {"channel": "gw-1/room-2/air_temperature"},
         {"metric": "air_temperature", "zone": "room-b"},
+        {"high_at_most": -60},
     ],
 )
 def test_a_rule_holds_nowhere_one_of_its_fields_does_not_match(applies: dict[str, Any]) -> None:
@@ -104,6 +108,7 @@ _FIELDS = {
     "metric": ["air_temperature", "power"],
     "profile": ["frozen", "chilled"],
     "profiled": [True, False],
+    "high_at_most": [-10, -60],
     "device_kind": ["cold_room", "reefer"],
     "organisation": ["province", "county", "other"],
     "site": ["store", "other"],
@@ -113,7 +118,7 @@ _FIELDS = {
 }
 _APPLIES = st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(values) for name, values in _FIELDS.items()}
-).filter(lambda made: not ("profile" in made and made.get("profiled") is False))
+).filter(lambda made: not (made.keys() & {"profile", "high_at_most"} and made.get("profiled") is False))
 _LIMIT = st.fixed_dictionaries(
     {}, optional={"setpoint": st.sampled_from([-30.0, -15.0, -10.0, 5.0]), "unit": st.sampled_from(["Cel", "W"])}
 ).map(lambda made: made if len(made) == 2 else {})
@@ -288,6 +293,33 @@ def test_every_kind_comes_with_a_rule_and_the_shipped_ones_agree_with_one_anothe
         found = assign([Versioned(each, 1) for each in rules], facts)
         assert found.problems == ()
         assert not goods & {each.kind for each in found.assigned}
+
+
+@pytest.mark.parametrize(
+    ("profile", "high", "codes"),
+    [
+        ("frozen-room", -15.0, {Kind.HIGH: "frozen-air-high", Kind.HIGH_HIGH: "frozen-air-high-high"}),
+        ("our-own-name", -10.0, {Kind.HIGH: "frozen-air-high", Kind.HIGH_HIGH: "frozen-air-high-high"}),
+        ("chilled", -9.9, {Kind.HIGH: "air-high", Kind.HIGH_HIGH: "air-high-high"}),
+        ("low-only", None, {}),
+        ("tea-green", 5.0, {Kind.HIGH: "tea-air-high", Kind.HIGH_HIGH: "air-high-high"}),
+    ],
+)
+def test_frozen_rooms_are_known_by_their_limit_and_not_by_the_name_of_their_profile(
+    profile: str, high: float | None, codes: dict[Kind, str]
+) -> None:
+    facts = replace(ROOM, limit_profile=profile, high=high)
+    found = assign([Versioned(each, 1) for each in shipped_rules()], facts)
+    assert {each.kind: each.code for each in found.assigned if each.kind in {Kind.HIGH, Kind.HIGH_HIGH}} == codes
+    assert found.problems == ()
+
+
+def test_a_limit_asked_of_channels_without_a_profile_is_refused_at_its_field() -> None:
+    data = rule("odd").rule.model_dump(mode="json") | {"applies": {"high_at_most": -10, "profiled": False}}
+    found = check_rule(data)
+    assert isinstance(found, list)
+    assert [(each.field, each.reason) for each in found] == [("applies.profiled", "high_unprofiled")]
+    assert "leave one out" in found[0].text("en")
 
 
 def test_only_what_spoils_goods_is_shipped_as_critical() -> None:
