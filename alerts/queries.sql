@@ -179,8 +179,18 @@ SELECT
 SELECT g.code FROM telemetry.gateway_link_v AS l JOIN registry.gateway AS g USING (gateway_id) WHERE l.replay
 
 -- name: engine_heard
--- When channels were last heard; silence is counted from there.
-SELECT channel_id, (extract(epoch FROM received_at) * 1000)::bigint AS heard_ms FROM telemetry.latest_v
+-- When channels were last heard, or their last silence was over otherwise (its rule was withdrawn): silence is counted
+-- from there, and one silence is never told twice.
+SELECT c.channel_id, (extract(epoch FROM greatest(l.received_at, told.returned_at)) * 1000)::bigint AS heard_ms
+FROM registry.channel AS c
+LEFT JOIN telemetry.latest_v AS l USING (channel_id)
+LEFT JOIN LATERAL (
+    SELECT a.returned_at FROM alerts.alarm AS a
+    WHERE a.channel_id = c.channel_id AND a.kind = 'no_data'
+    ORDER BY a.raised_at DESC
+    LIMIT 1
+) AS told ON true
+WHERE l.received_at IS NOT NULL OR told.returned_at IS NOT NULL
 
 -- name: engine_waited
 -- Since when channels never heard have been waited for.
