@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from hanlu.alerts.alarm import SuppressionEvent
-from hanlu.alerts.kind import LIMIT_KINDS, Cause, Kind
+from hanlu.alerts.kind import LIMIT_KINDS, Cause
 from hanlu.alerts.outcome import ENGINE_NOTES
 from hanlu.alerts.views import Alarm, Entry
 from hanlu.alerts.wording import hold_name, metric_name, span_text, unit_label, words
 
 __all__ = ["headline", "note_text", "worst"]
 
-_NEVER_VALUED = frozenset({Kind.NO_DATA, Kind.GAP, Kind.DOOR, Kind.CALIBRATION, Kind.EXPIRY})
-"""Kinds whose value says nothing that their name and age do not."""
-
 
 def worst(alarm: Alarm) -> str:
     """Return the alarm's worst value with its unit, "" where there is none or it says nothing."""
-    if alarm.peak is None or alarm.kind in _NEVER_VALUED:
+    if alarm.peak is None or not alarm.has_value:
         return ""
     return _value(alarm.peak, alarm.unit)
 

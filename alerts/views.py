@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from hanlu.alerts.alarm import Event, ProcessState, SuppressionState, calls, process
+from hanlu.alerts.wording import SWITCHES, VALUELESS, switch_text
 from hanlu.core.curve import Sample, Span
 
 __all__ = [
@@ -30,9 +31,6 @@ __all__ = [
     "ZoneNow",
     "on_spans",
 ]
-
-_SWITCHES = ("door_open", "defrost", "compressor", "mains")
-"""Metrics that are on or off: shown as strips and words, never as curves."""
 
 
 class Standing(StrEnum):
@@ -94,7 +92,7 @@ class ChannelNow:
     @property
     def is_switch(self) -> bool:
         """Whether the channel says on or off."""
-        return self.metric in _SWITCHES
+        return self.metric in SWITCHES
 
     @property
     def beyond_limit(self) -> bool:
@@ -200,6 +198,17 @@ class Alarm:
     def is_quiet(self) -> bool:
         """Whether it calls nobody, by design, by a shelf or out of service."""
         return self.suppression_state != SuppressionState.NONE
+
+    @property
+    def has_value(self) -> bool:
+        """Whether its values tell people something as numbers: not those of a switch, nor of a kind that is a date."""
+        return self.kind not in VALUELESS and self.metric not in SWITCHES
+
+    def switch_text(self, lang: str) -> str:
+        """Return how a switch stands that is the alarm's reason, in words; "" for others and once it is over."""
+        if self.peak is None or self.returned_ms is not None or not self.is_open:
+            return ""
+        return switch_text(self.metric, self.peak, lang)
 
     @property
     def standing(self) -> Standing:

@@ -9,7 +9,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-__all__ = ["hold_name", "live_words", "metric_name", "reason_name", "span_text", "time_left", "unit_label", "words"]
+from hanlu.alerts.kind import Kind
+
+__all__ = [
+    "SWITCHES",
+    "VALUELESS",
+    "hold_name",
+    "live_words",
+    "metric_name",
+    "reason_name",
+    "span_text",
+    "switch_text",
+    "time_left",
+    "unit_label",
+    "words",
+]
+
+SWITCHES: Final = ("door_open", "defrost", "compressor", "mains")
+"""Metrics that say on or off, in the order they are drawn; as a number they mean nothing to people."""
+VALUELESS: Final = frozenset({Kind.NO_DATA, Kind.GAP, Kind.DOOR, Kind.CALIBRATION, Kind.EXPIRY})
+"""Kinds whose value says nothing that their name and age do not."""
+_ON: Final = 0.5
+"""A switch's value from which it is on."""
+
 
 _UNITS: Final = {"Cel": "°C", "%RH": "%", "%EL": "%", "l/s": "L/s", "l": "L", "lat": "°", "lon": "°", "/": ""}
 """SenML units (RFC 8428 12.1) that are shown otherwise than they are written."""
@@ -38,6 +60,14 @@ def words(lang: str) -> Callable[[str], str]:
 def metric_name(metric: str, lang: str) -> str:
     """Return what a metric is called; one we have no word for keeps its own, its underscores read as blanks."""
     return _texts().get(f"alerts.metric.{metric}", {}).get(lang) or metric.replace("_", " ")
+
+
+def switch_text(metric: str, value: float, lang: str) -> str:
+    """Return a switch and how it stands: `门开`, `Mains lost`; "" for a metric that is none."""
+    if metric not in SWITCHES:
+        return ""
+    state = words(lang)(f"alerts.switch.{metric}.{'on' if value >= _ON else 'off'}")
+    return f"{metric_name(metric, lang)}{'' if lang == 'zh' else ' '}{state}"
 
 
 def reason_name(reason: str, lang: str) -> str:

@@ -18,7 +18,7 @@ from hanlu.alerts.people.chain import Line
 from hanlu.alerts.people.channels.contract import Letter
 from hanlu.alerts.people.facts import AlarmFacts, Lang
 from hanlu.alerts.people.workdays import CHINA
-from hanlu.alerts.wording import metric_name, unit_label, words
+from hanlu.alerts.wording import SWITCHES, VALUELESS, metric_name, switch_text, unit_label, words
 from hanlu.core.clock import from_ms
 
 __all__ = ["ACKNOWLEDGE", "Composed", "compose", "headline", "letter_of", "test_letter"]
@@ -212,6 +212,11 @@ def _details(alarm: AlarmFacts, lang: Lang, now_ms: int) -> list[str]:
 def _badness(alarm: AlarmFacts, lang: Lang) -> str:
     say = words(lang)
     parts = []
+    if alarm.metric in SWITCHES:
+        state = "" if alarm.returned_ms is not None or alarm.value is None else _state(alarm, lang)
+        return say("people.text.now").format(value=state) if state else ""
+    if alarm.kind in VALUELESS:
+        return ""
     if alarm.value is not None:
         parts.append(say("people.text.now").format(value=value_text(alarm.value, alarm.unit)))
     if alarm.peak is not None and alarm.limit_value is not None:
@@ -224,7 +229,8 @@ def _badness(alarm: AlarmFacts, lang: Lang) -> str:
 def _brief(alarm: AlarmFacts, lang: Lang, now_ms: int, *, one_site: bool) -> str:
     say = words(lang)
     where = alarm.zone(lang) if one_site else f"{alarm.site(lang)} {alarm.zone(lang)}"
-    value = f" {value_text(alarm.value, alarm.unit)}" if alarm.value is not None else ""
+    shown = _state(alarm, lang)
+    value = f" {shown}" if shown else ""
     state = f" {say('people.text.over_short')}" if alarm.returned_ms is not None else ""
     urgent, since = say(f"alerts.priority.{alarm.priority}"), _when(alarm.exceeded_ms, now_ms)
     return f"{urgent} {where} {_what(alarm, lang)}{value} {since}{state}"
@@ -232,16 +238,25 @@ def _brief(alarm: AlarmFacts, lang: Lang, now_ms: int, *, one_site: bool) -> str
 
 def _short(alarms: Sequence[AlarmFacts], lang: Lang, now_ms: int, more: str) -> dict[str, str]:
     first = alarms[0]
-    value = first.value if first.value is not None else first.peak
     return {
         "place": first.zone(lang)[:20]
         if first.zone(lang) == first.site(lang)
         else f"{first.site(lang)}{first.zone(lang)}"[:20],
         "what": words(lang)(f"alerts.kind.{first.kind}")[:20],
-        "value": value_text(value, first.unit).replace("−", "-"),
+        "value": _state(first, lang).replace("−", "-") or "-",
         "since": _clock(first.exceeded_ms),
         "more": more if len(alarms) > 1 else "-",
     }
+
+
+def _state(alarm: AlarmFacts, lang: Lang) -> str:
+    """Return its newest value as people read it, a switch in words; "" where a number would say nothing."""
+    value = alarm.value if alarm.value is not None else alarm.peak
+    if value is None:
+        return ""
+    if alarm.metric in SWITCHES:
+        return switch_text(alarm.metric, value, lang)
+    return "" if alarm.kind in VALUELESS else value_text(value, alarm.unit)
 
 
 def _data(alarms: Sequence[AlarmFacts], purpose: str, now_ms: int, repeat: bool, address: str | None) -> dict[str, Any]:

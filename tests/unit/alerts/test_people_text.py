@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from fix_people import RECEIVERS, facts
@@ -54,6 +55,17 @@ def test_message_says_what_where_how_bad_since_when_how_long_and_what_to_do() ->
         "Acknowledge: {acknowledge}",
         "Details: https://h.example/console/alarms/1",
     ]
+
+
+def test_switch_is_told_in_words() -> None:
+    door = room(
+        kind="door", metric="door_open", unit="", value=1.0, peak=1.0, limit_value=None, title_en="Door open long"
+    )
+    text = said(door, "en").text
+    assert "Now Door open" in text
+    assert "1.0" not in text
+    assert said(door).short["value"] == "门开"
+    assert "Now" not in said(replace(door, returned_ms=NOW), "en").text
 
 
 def test_time_that_has_run_out_says_so() -> None:

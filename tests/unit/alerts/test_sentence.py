@@ -41,6 +41,16 @@ def test_value_that_says_nothing_is_not_told(kind: str) -> None:
     assert "9.7" not in headline(replace(ALARM, kind=kind), MINUTE, "en")
 
 
+def test_switch_is_told_in_words_while_it_stands_and_never_as_a_number() -> None:
+    lost = replace(ALARM, kind="power", metric="mains", unit="", peak=0.0, limit_value=None)
+    assert "0.0" not in headline(lost, MINUTE, "en")
+    assert [lost.switch_text(lang) for lang in ("zh", "en")] == ["市电停电", "Mains lost"]
+    door = replace(ALARM, kind="door", metric="door_open", unit="", peak=1.0)
+    assert [door.switch_text(lang) for lang in ("zh", "en")] == ["门开", "Door open"]
+    assert replace(door, returned_ms=MINUTE).switch_text("en") == ""
+    assert ALARM.switch_text("en") == ""
+
+
 @pytest.mark.parametrize(
     ("minutes", "said"),
     [(0, "0 min"), (59, "59 min"), (60, "1 h"), (125, "2 h 5 min"), (13 * 60 + 5, "13 h"), (49 * 60, "2 days")],
