@@ -274,11 +274,17 @@ ORDER BY 1, 2
 SELECT DISTINCT ON (channel_id) channel_id, due_on FROM alerts.calibration ORDER BY channel_id, calibration_id DESC
 
 -- name: stock_levels
--- What stands where, as far as the stock room publishes it.
+-- What stands where, as far as the stock room publishes it; rows that name no goods or no quantity say nothing.
 SELECT
-    site_id, item, item_zh, item_en, quantity, unit, minimum, reserve,
-    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_ms
+    site_id, item, coalesce(item_zh, item) AS item_zh, coalesce(item_en, item) AS item_en, quantity,
+    coalesce(unit, '') AS unit, minimum, reserve,
+    CASE WHEN isfinite(expires_at) THEN (extract(epoch FROM expires_at) * 1000)::bigint END AS expires_ms
 FROM alerts.stock_levels()
+WHERE site_id IS NOT NULL AND item IS NOT NULL AND quantity IS NOT NULL
+
+-- name: stock_patience
+-- How long the transaction in hand waits for another room's view, milliseconds.
+SELECT set_config('statement_timeout', %(timeout_ms)s::text, true)
 
 -- name: stock_places
 -- Sites with the codes of their organisations, root first.

@@ -16,9 +16,11 @@ The contract is the view `stock.level_v`; while there is none, nothing is watche
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import psycopg
 from psycopg.rows import class_row
 
 from hanlu.alerts.judge.contract import Move
@@ -27,13 +29,17 @@ from hanlu.alerts.kind import ITEM_KINDS, Kind
 from hanlu.alerts.occurrence import Subject
 from hanlu.alerts.outcome import Change
 from hanlu.alerts.rules.assign import Place, Versioned, assign_place
+from hanlu.core.observe import log
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
 __all__ = ["Level", "find", "look"]
 
 _QUERIES = load_queries("hanlu.alerts")
+_LOGGER = logging.getLogger(__name__)
 _DAY_MS = 86_400_000
+PATIENCE_MS: Final = 5_000
+"""Readings wait while another room's view is asked: no longer than that."""
 
 
 class Level(NamedTuple):
@@ -51,9 +57,21 @@ class Level(NamedTuple):
 
 
 def look(connection: Connection, rules: Sequence[Versioned], now_ms: int) -> dict[Kind, dict[Subject, Change]]:
-    """Return what there is to alarm about goods now, by kind (every kind of goods is there, perhaps empty)."""
-    with connection.cursor(row_factory=class_row(Level)) as cursor:
-        levels = cursor.execute(_QUERIES["stock_levels"]).fetchall()
+    """Return what there is to alarm about goods now, by kind (every kind of goods is there, perhaps empty).
+
+    A view that cannot be read (another shape, other types, no right, too slow) is told in the log, and no kind is
+    returned: what is known of goods stays as it is, and everything else is judged as ever.
+    """
+    try:
+        with connection.transaction(), connection.cursor(row_factory=class_row(Level)) as cursor:
+            cursor.execute(_QUERIES["stock_patience"], {"timeout_ms": PATIENCE_MS})
+            levels = cursor.execute(_QUERIES["stock_levels"]).fetchall()
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        words = f"stock.level_v cannot be read, goods are not watched: {str(error).splitlines()[0]}"
+        log(_LOGGER, logging.ERROR, "alerts.stock.unreadable", words)
+        return {}
     if not levels:
         return {kind: {} for kind in ITEM_KINDS}
     places = connection.execute(_QUERIES["stock_places"])

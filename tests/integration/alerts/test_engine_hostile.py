@@ -52,3 +52,41 @@ def test_silence_whose_rule_was_off_over_a_restart_is_told_again_without_stoppin
         ("RTN_UNACKNOWLEDGED",),
         ("UNACKNOWLEDGED",),
     ]
+
+
+BROKEN_VIEWS = {
+    "other columns": "CREATE VIEW stock.level_v AS SELECT 1 AS other",
+    "other types": (
+        "CREATE VIEW stock.level_v AS SELECT 'here' AS site_id, 'urea' AS item, 'a' AS item_zh, 'b' AS item_en,"
+        " 'much' AS quantity, 'kg' AS unit, NULL AS minimum, NULL AS reserve, 'soon' AS expires_at"
+    ),
+    "no right": "CREATE VIEW stock.level_v AS SELECT 1 AS site_id; REVOKE ALL ON stock.level_v FROM hanlu_alerts",
+    "nulls and infinities": (
+        "CREATE VIEW stock.level_v AS SELECT 1 AS site_id, x.item, NULL AS item_zh, NULL AS item_en, x.quantity,"
+        " NULL AS unit, 50 AS minimum, 'NaN' AS reserve, x.at AS expires_at"
+        " FROM (VALUES (NULL, 1, 'infinity'), ('urea', NULL, NULL), ('salt', 1, '-infinity')) AS x (item, quantity, at)"
+    ),
+    "no schema right": "CREATE VIEW stock.level_v AS SELECT 1 AS site_id; REVOKE ALL ON SCHEMA stock FROM hanlu_alerts",
+}
+
+
+@pytest.mark.parametrize("view", BROKEN_VIEWS.values(), ids=BROKEN_VIEWS.keys())
+def test_stock_view_of_another_shape_stops_no_engine_and_takes_back_nothing(county: County, view: str) -> None:
+    county.rules(rule("low-stock", "stock"), rule("old-goods", "expiry"), rule("reserve", "reserve"))
+    clock = ManualClock(START)
+    good = (
+        "CREATE VIEW stock.level_v AS SELECT 1 AS site_id, 'salt' AS item, 'a' AS item_zh, 'b' AS item_en,"
+        " 1 AS quantity, 'kg' AS unit, 50 AS minimum, NULL AS reserve, NULL AS expires_at"
+    )
+    grants = "GRANT USAGE ON SCHEMA stock TO hanlu_alerts; GRANT SELECT ON ALL TABLES IN SCHEMA stock TO hanlu_alerts"
+    county.query(f"CREATE SCHEMA stock; {good}; {grants}")
+    with engine(county, clock) as running:
+        running.turn()
+        assert county.query("SELECT kind, process_state FROM alerts.alarm") == [("stock", "UNACKNOWLEDGED")]
+        last = view.rpartition("; ")[2] if "REVOKE" in view else ""
+        county.query(f"DROP VIEW stock.level_v; {view.partition('; REVOKE')[0]}; {grants}; {last}")
+        clock.advance(61)
+        running.turn()
+        assert county.query("SELECT kind, process_state FROM alerts.alarm") == [("stock", "UNACKNOWLEDGED")]
+        county.arrive([(CHILL, START + MINUTE, 3.0)])
+        assert running.turn() == 1
