@@ -22,7 +22,7 @@ from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.figures import ARRIVALS, CHANGES, PAGE_SECONDS
 from hanlu.alerts.judge.contract import Move
 from hanlu.alerts.judge.room import Assigned
-from hanlu.alerts.kind import LIMIT_KINDS, Kind
+from hanlu.alerts.kind import LIMIT_KINDS, Hold, Kind
 from hanlu.alerts.ledger import Ledger
 from hanlu.alerts.occurrence import Subject
 from hanlu.alerts.operate import expire
@@ -132,7 +132,8 @@ class Engine:
             }
             silence = Silence(self._store.heard(), self._store.waited(), silent, self._span.since_ms)
             standing = {subject: row.peak for subject, row in active.items()}
-            self._watch = Watch(self._store.memory(), standing, silence)
+            late = [subject for subject, row in active.items() if row.hold is Hold.LATE]
+            self._watch = Watch(self._store.memory(), standing, silence, late)
         now = clock.monotonic()
         self._next_refresh = self._next_tick = self._next_span = self._next_long_look = now
         self._refresh(rules_too=True)

@@ -90,5 +90,7 @@ class Hold(StrEnum):
     """Readings are missing; nobody knows."""
     EXPLAINED = "explained"
     """Another alarm explains it: power or gateway lost."""
+    LATE = "late"
+    """What a device has logged is being handed in: nobody is called for the past, until it has reached the present."""
     ROOM_EMPTY = "room_empty"
     """A person said that nothing stands in the room."""

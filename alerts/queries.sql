@@ -241,7 +241,7 @@ JOIN (
 -- name: engine_active
 -- Alarms that stand: raised and not returned.
 SELECT alarm_id, channel_id, kind, site_id, item, peak, (extract(epoch FROM peak_at) * 1000)::bigint AS peak_ms,
-    explained_by
+    explained_by, plant_hold
 FROM alerts.alarm
 WHERE process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
 

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, scalar_row
 
 from hanlu.alerts.explain import GRACE_MS
 from hanlu.alerts.judge.room import pack, unpack
-from hanlu.alerts.kind import Kind
+from hanlu.alerts.kind import Hold, Kind
 from hanlu.alerts.occurrence import ENGINE, Subject
 from hanlu.alerts.outcome import Arrival, Kept, Late, Peak
 from hanlu.db.pool import Connection
@@ -49,11 +49,13 @@ class StandingRow(NamedTuple):
         alarm_id: its key.
         peak: the worst value so far, where there is one.
         explained: another alarm speaks for it.
+        hold: why its judge, or the lateness of its channel, holds it.
     """
 
     alarm_id: int
     peak: Peak | None
     explained: bool
+    hold: Hold | None
 
 
 class Store:
@@ -127,13 +129,15 @@ class Store:
 
     def active(self) -> dict[Subject, StandingRow]:
         """Return the alarms that stand."""
+        rows = self._connection.execute(_QUERIES["engine_active"])
         return {
             Subject(channel_id, Kind(kind), site_id, item): StandingRow(
-                alarm_id, None if peak is None or peak_ms is None else Peak(peak, peak_ms), explained_by is not None
+                alarm_id,
+                None if peak is None or peak_ms is None else Peak(peak, peak_ms),
+                explained_by is not None,
+                None if hold is None else Hold(hold),
             )
-            for alarm_id, channel_id, kind, site_id, item, peak, peak_ms, explained_by in self._connection.execute(
-                _QUERIES["engine_active"]
-            )
+            for alarm_id, channel_id, kind, site_id, item, peak, peak_ms, explained_by, hold in rows
         }
 
     def chores(self, now_ms: int) -> list[tuple[str, int]]:

@@ -8,6 +8,9 @@ Which readings count for live alarms:
 
 * of a replaying gateway, every one, in event time, as if that time were now; the alarm is marked as replayed;
 * otherwise those of the live lane, and of the backlog only what is no older than a gap the rule would bridge anyway;
+  what is raised by live readings that are older than such a gap and come many times faster than they were measured (a
+  device hands in what it has logged, a broker what it has kept) is held, until the channel has reached the present;
+  old readings at the pace of life are today's, under a clock that is behind, and call;
 * never one older than the newest judged. Such late readings may still correct the record of an alarm they fall into.
 
 A clock that has stepped back would make every reading late for as long as it stepped. So when a channel's live readings
@@ -25,7 +28,7 @@ from hanlu.alerts.explain import Place, Standing, may_explain
 from hanlu.alerts.judge.contract import Move, Verdict
 from hanlu.alerts.judge.judges import JUDGES
 from hanlu.alerts.judge.room import Assigned, Memory, Room
-from hanlu.alerts.kind import LIMIT_KINDS, UPWARD, Kind
+from hanlu.alerts.kind import LIMIT_KINDS, UPWARD, Hold, Kind
 from hanlu.alerts.occurrence import Subject
 from hanlu.alerts.outcome import (
     JUDGED_ANEW,
@@ -43,6 +46,11 @@ from hanlu.alerts.silence import Listened, Silence
 
 __all__ = ["Watch"]
 
+_PACE = 4
+"""Observations that go on so many times faster than the platform's clock are logged ones being handed in."""
+_TOGETHER_MS = 1_000
+"""Messages so close together say nothing of a pace, milliseconds."""
+
 
 @dataclass(slots=True, eq=False)
 class _Seat:
@@ -56,6 +64,20 @@ class _Seat:
     step_ms: int = 0
     behind: tuple[int, int] | None = None
     """Since when (platform time) its live readings are older than the newest, and the newest of those."""
+    logged: tuple[int, int] | None = None
+    """Platform time and observation of its last reading that was older than its gap, while such come."""
+
+
+def _hands_in_the_past(seat: _Seat, at_ms: int, recorded_ms: int) -> bool:
+    """Tell whether a live reading is out of what was logged or kept, and note it for the next one.
+
+    The first old one is taken for the past, since nothing yet tells a wrong clock from a full logger.
+    """
+    if recorded_ms - at_ms <= seat.gap_ms:
+        seat.logged = None
+        return False
+    before, seat.logged = seat.logged, (recorded_ms, at_ms)
+    return before is None or at_ms - before[1] > _PACE * max(recorded_ms - before[0], _TOGETHER_MS)
 
 
 class Watch:
@@ -66,8 +88,16 @@ class Watch:
         kept: Mapping[int, Kept],
         standing: Mapping[Subject, Peak | None],
         silence: Silence,
+        late: Iterable[Subject] = (),
     ) -> None:
-        """Start from what the database holds: the channels' memory, the alarms that stand, and who was heard when."""
+        """Start from what the database holds.
+
+        Args:
+            kept: the channels' memory.
+            standing: the alarms that stand, with their worst values.
+            silence: who was heard when.
+            late: those of them that are held because their channel had not reached the present.
+        """
         self._kept = dict(kept)
         self._seats: dict[int, _Seat] = {}
         self._rooms: dict[str, Room] = {}
@@ -77,7 +107,11 @@ class Watch:
         self._at_site: dict[str, set[Subject]] = defaultdict(set)
         self._parents_at: dict[str, set[Subject]] = defaultdict(set)
         self._silence = silence
+        self._late_held: dict[int, set[Subject]] = defaultdict(set)
         self._outcome = Outcome()
+        for subject in late:
+            if subject.channel_id is not None:
+                self._late_held[subject.channel_id].add(subject)
         for subject in standing:
             self._note_standing(subject)
 
@@ -163,7 +197,7 @@ class Watch:
             # Of a gateway that is not heard nobody knows whether it is still so.
             if due_ms is not None and due_ms <= (known_ms := min(now_ms, self._silence.gateway_heard(gateway))):
                 for channel_id, rule, verdict in room.overdue(known_ms):
-                    self._conclude(self._seats[channel_id], rule, verdict, False)
+                    self._conclude(self._seats[channel_id], rule, verdict)
                     self._remember(channel_id)
 
     def compare(self, kind: Kind, found: Mapping[Subject, Change], now_ms: int) -> None:
@@ -207,12 +241,15 @@ class Watch:
             seat.behind = None
         if seat.step_ms and not arrival.replayed and at_ms - seat.step_ms > (newest_ms or 0):
             at_ms, seat.step_ms = at_ms - seat.step_ms, 0  # set right again
+        late = not arrival.replayed and _hands_in_the_past(seat, at_ms, recorded_ms)
+        if not late and channel_id in self._late_held:
+            self._release_late(channel_id, at_ms, value)
         taken = seat.room.take(channel_id, at_ms, value)
         self._outcome.kept[channel_id] = Kept(memory, seat.channel.plan.unit, seat.step_ms)
         for rule, verdict in taken.verdicts:
-            self._conclude(seat, rule, verdict, arrival.replayed)
+            self._conclude(seat, rule, verdict, arrival.replayed, late)
         for other_id, rule, verdict in taken.elsewhere:
-            self._conclude(self._seats[other_id], rule, verdict, arrival.replayed)
+            self._conclude(self._seats[other_id], rule, verdict, arrival.replayed, late)
             self._remember(other_id)
         if channel_id in self._peaked:
             self._note_peaks(channel_id, at_ms, value)
@@ -238,9 +275,14 @@ class Watch:
             if judge.late is not None and judge.late(rule.parameters, value):
                 self._outcome.late.append(Late(Subject(channel_id, rule.kind), at_ms, value))
 
-    def _conclude(self, seat: _Seat, rule: Assigned, verdict: Verdict, replayed: bool) -> None:
+    def _conclude(
+        self, seat: _Seat, rule: Assigned, verdict: Verdict, replayed: bool = False, late: bool = False
+    ) -> None:
         """Turn a verdict into a change of the alarm, as far as it fits what stands."""
         subject = Subject(seat.channel.plan.channel_id, verdict.kind)
+        if late:
+            verdict = _held_late(verdict)
+        self._note_late(subject, verdict.hold is Hold.LATE)
         change = Change(
             subject, verdict.move, verdict.at_ms, verdict.start_ms, rule, verdict.value, verdict.peak, verdict.peak_ms,
             verdict.hold, verdict.cause, replayed, unit=seat.channel.plan.unit,
@@ -259,6 +301,23 @@ class Watch:
         self._standing[change.subject] = peak
         self._note_standing(change.subject)
         self._outcome.changes.append(change)
+
+    def _note_late(self, subject: Subject, held: bool) -> None:
+        channel_id = subject.channel_id
+        if channel_id is None:
+            return
+        if held:
+            self._late_held[channel_id].add(subject)
+        elif channel_id in self._late_held:
+            self._late_held[channel_id].discard(subject)
+            if not self._late_held[channel_id]:
+                del self._late_held[channel_id]
+
+    def _release_late(self, channel_id: int, at_ms: int, value: float) -> None:
+        """Let call what was raised in the past and stands in the present."""
+        for subject in sorted(self._late_held.pop(channel_id)):
+            if subject in self._standing:
+                self._outcome.changes.append(Change(subject, Move.RELEASE, at_ms, at_ms, value=value))
 
     def _give_back(self, subject: Subject, at_ms: int, note: str = "") -> None:
         if subject in self._standing:
@@ -281,6 +340,7 @@ class Watch:
 
     def _forget(self, subject: Subject) -> None:
         del self._standing[subject]
+        self._note_late(subject, held=False)
         self._outcome.peaks.pop(subject, None)
         if subject.channel_id is None:
             return
@@ -385,3 +445,12 @@ class Watch:
         self._parents_at.clear()
         for subject in self._standing:
             self._note_place(subject)
+
+
+def _held_late(verdict: Verdict) -> Verdict:
+    """Return what a verdict about the past does: it may raise and return, but calls nobody."""
+    if verdict.move is Move.RELEASE:
+        return verdict._replace(move=Move.HOLD, hold=Hold.LATE)
+    if verdict.move is Move.RAISE and verdict.hold is None:
+        return verdict._replace(hold=Hold.LATE)
+    return verdict

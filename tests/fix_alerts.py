@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from hanlu.alerts.rules.model import Rule
-from hanlu.core.clock import from_ms
+from hanlu.core.clock import SystemClock, from_ms
 from hanlu.db.migrate import migrate
 
 SCOPE = "/1/2/"
@@ -103,7 +103,7 @@ class County:
     ) -> None:
         """Store one message with readings of one gateway, all of them new, in a transaction of its own.
 
-        `recorded_ms` is the platform's time where that is a test's clock.
+        `recorded_ms` is the platform's time; without it what is live is stored as it was measured, the rest now.
         """
         if connection is not None:
             self._write(connection, cells, lane, replayed, recorded_ms)
@@ -169,6 +169,8 @@ class County:
     ) -> None:
         self._seq += 1
         channels, times, values = ([each[part] for each in cells] for part in range(3))
+        if recorded_ms is None and lane == "live" and not replayed:
+            recorded_ms = min(max(times), SystemClock().now_ms())  # live means stored as it was measured
         digest = hashlib.sha256(f"{uuid4()}".encode()).digest()
         connection.execute(
             "INSERT INTO telemetry.arrival (gateway_id, digest, evidence, lane, replayed, received_at, reading_count,"

@@ -18,6 +18,7 @@ from hanlu.db.pool import connect
 pytestmark = pytest.mark.postgres
 
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 START = 1_750_000_000_000
 CONFIG = EngineConfig(seed_rules=False, page_arrivals=50)
 DOOR_RULE = rule("high", "high", applies={"profiled": True}, parameters=PLAIN | {"hold_door_s": 1_200}, re_alarm_min=10)
@@ -341,3 +342,45 @@ def test_channel_without_rules_is_not_remembered(county: County) -> None:
     judge_all(county)
     remembered = {row[0] for row in county.query("SELECT channel_id FROM alerts.memory")}
     assert TRUCK in remembered
+
+
+def test_log_handed_in_live_calls_nobody_for_what_was_over(county: County) -> None:
+    now = SystemClock().now_ms()
+    begin = now - 10 * HOUR
+    warm = range(60, 180)
+    cells = [(FROZEN, begin + at * MINUTE, -5.0 if at in warm else -20.0) for at in range(600)]
+    for first in range(0, 600, 30):
+        county.arrive(cells[first : first + 30], recorded_ms=now + first)
+    judge_all(county)
+    assert county.query("SELECT called_at, hold_reason, process_state FROM alerts.alarm WHERE kind = 'high'") == [
+        (None, "late", "NORMAL")
+    ]
+
+
+def test_log_handed_in_live_calls_as_soon_as_it_reaches_the_present_and_the_room_is_still_warm(
+    county: County,
+) -> None:
+    now = SystemClock().now_ms()
+    cells = [(FROZEN, now - (300 - at) * MINUTE, -20.0 if at < 60 else -5.0) for at in range(300)]
+    with engine(county) as running:
+        county.arrive(cells[:200], recorded_ms=now)
+        while running.turn():
+            pass
+        held = "SELECT called_at IS NULL, suppression_state, plant_hold FROM alerts.alarm WHERE kind = 'high'"
+        assert county.query(held) == [(True, "SUPPRESSED_BY_DESIGN", "late")]
+    with engine(county) as restarted:
+        county.arrive(cells[200:], recorded_ms=now + 1_000)
+        while restarted.turn():
+            pass
+    assert county.query(held) == [(False, "NONE", None)]
+
+
+def test_device_whose_clock_is_behind_calls_at_the_pace_of_life(county: County) -> None:
+    now = SystemClock().now_ms() - 3 * HOUR
+    for at in range(120):
+        observed = now - 20 * HOUR + at * MINUTE
+        county.arrive([(FROZEN, observed, -5.0)], recorded_ms=now + at * MINUTE)
+    judge_all(county)
+    assert county.query("SELECT called_at IS NULL, suppression_state FROM alerts.alarm WHERE kind = 'high'") == [
+        (False, "NONE")
+    ]
