@@ -16,9 +16,11 @@ from hanlu.alerts.shift.kpi import HOUR_MS, Load
 
 __all__ = ["bars", "split"]
 
-_WIDTH: Final = 720
-_HEIGHT: Final = 180
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 12, 22
+_WIDTH: Final = 1080
+_HEIGHT: Final = 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 42, 34
+_KEY_Y, _KEY_MARK = 24, 32
+"""The target's name stands above the bars, where nothing is painted under it: its baseline, and the line before it."""
 _CHINA: Final = timedelta(hours=8)
 _LABELS: Final = 6
 
@@ -59,8 +61,8 @@ def bars(load: Load, bucket_ms: int, target_per_hour: float, *, title: str, targ
     parts.append(f'<line class="load-axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_TOP + high}" y2="{_TOP + high}"/>')
     parts.append(
         f'<line class="load-target" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(goal):.1f}" y2="{y(goal):.1f}"/>'
-        f'<text class="load-text" x="{_WIDTH - _RIGHT}" y="{max(10.0, y(goal) - 4):.1f}" text-anchor="end">'
-        f"{escape(target)} {goal:g}</text>"
+        f'<line class="load-target" x1="{_LEFT}" x2="{_LEFT + _KEY_MARK}" y1="{_KEY_Y - 5}" y2="{_KEY_Y - 5}"/>'
+        f'<text class="load-text" x="{_LEFT + _KEY_MARK + 6}" y="{_KEY_Y}">{escape(target)} {goal:g}</text>'
     )
     top = max(counts)
     if top:
@@ -69,7 +71,7 @@ def bars(load: Load, bucket_ms: int, target_per_hour: float, *, title: str, targ
     every = max(1, -(-len(counts) // _LABELS))
     for number in range(0, len(counts), every):
         words = _moment(load.period.from_ms + number * bucket_ms, bucket_ms)
-        parts.append(f'<text class="load-text" x="{_LEFT + number * step:.1f}" y="{_HEIGHT - 6}">{words}</text>')
+        parts.append(f'<text class="load-text" x="{_LEFT + number * step:.1f}" y="{_HEIGHT - 8}">{words}</text>')
     return "".join(parts) + "</svg>"
 
 

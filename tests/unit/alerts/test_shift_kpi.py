@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hanlu.alerts.shift.charts import bars
 from hanlu.alerts.shift.kpi import (
     FLOOD_WINDOW_MS,
     HOUR_MS,
@@ -184,3 +186,14 @@ def test_periods_begin_at_midnight_in_china() -> None:
     assert period_until("7d", now).from_ms == 1_767_196_800_000 - 6 * 24 * HOUR_MS
     assert period_until("today", 1_767_196_800_000).to_ms > 1_767_196_800_000
     assert all(a < b for a, b in pairwise(PERIODS.values()))
+
+
+def test_target_of_the_chart_is_named_above_the_bars_where_none_can_cover_it() -> None:
+    period = Period(0, 4 * HOUR_MS)
+    told = load([call(each * MINUTE_MS) for each in range(200, 240)], period)
+    drawn = bars(told, HOUR_MS, 6.0, title="calls", target="target")
+    baseline = re.search(r'y="(\d+)">target 6<', drawn)
+    tops = [float(each) for each in re.findall(r'class="load-bar[^"]*" x="[^"]+" y="([\d.]+)"', drawn)]
+    assert baseline is not None
+    assert tops
+    assert float(baseline[1]) < min(tops)
