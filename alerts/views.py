@@ -341,6 +341,12 @@ class ZoneNow:
         return tuple(each for each in self.alarms if each.suppression_state == SuppressionState.SUPPRESSED_BY_DESIGN)
 
     @property
+    def held(self) -> bool:
+        """Whether what is beyond its limit has an alarm already that calls nobody by design: no delay is waited for."""
+        beyond = {each.channel_id for each in self.channels if each.beyond_limit}
+        return self.pending and beyond <= {each.channel_id for each in self.holds}
+
+    @property
     def main(self) -> ChannelNow:
         """The channel that stands for the zone."""
         return self.channels[0]

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from unittest.mock import Mock
 
 from hanlu.alerts.alarm import Event, ProcessState, SuppressionEvent, SuppressionState
 from hanlu.alerts.desk import SHELF_REASONS
@@ -70,6 +71,18 @@ def test_values_of_one_metric_are_told_apart_by_their_devices_and_others_are_not
     channels = (CHANNEL, replace(CHANNEL, device="logger-1"), replace(CHANNEL, metric="power", device="plant"))
     zone = ZoneNow(room, room, "cold_store", channels, (), (), Standing.NORMAL, pending=False)
     assert zone.shared == {"air_temperature"}
+
+
+def test_zone_beyond_its_limit_is_held_only_when_an_alarm_that_calls_nobody_says_so() -> None:
+    room = Named("room", "冻结间", "Frozen room")
+    warm = replace(CHANNEL, value=-9.0, high=-15.0)
+    waiting = ZoneNow(room, room, "cold_store", (warm,), (), (), Standing.NORMAL, pending=True)
+    assert not waiting.held
+    alarm = Mock(channel_id=warm.channel_id, suppression_state="SUPPRESSED_BY_DESIGN")
+    assert replace(waiting, alarms=(alarm,)).held
+    assert not replace(waiting, alarms=(Mock(channel_id=warm.channel_id, suppression_state="SHELVED"),)).held
+    other = replace(warm, channel_id=warm.channel_id + 1)
+    assert not replace(waiting, channels=(warm, other), alarms=(alarm,)).held, "another channel waits for its delay"
 
 
 def test_every_reason_of_refusal_has_words() -> None:
