@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from psycopg.rows import class_row, dict_row
+from pydantic import ValidationError
 
 from hanlu.alerts.people.chain import Line, Mute
 from hanlu.alerts.people.escalation import Due, NodePolicy, Policy
@@ -14,12 +17,15 @@ from hanlu.alerts.people.model import Receiver
 from hanlu.alerts.people.rota import Rota, on_call
 from hanlu.alerts.people.workdays import Workdays
 from hanlu.core.clock import from_ms
+from hanlu.core.observe import log
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
 __all__ = ["Directory", "read_directory"]
 
 _QUERIES = load_queries("hanlu.alerts.people")
+_LOGGER = logging.getLogger(__name__)
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,26 @@ class Directory:
 
 
 def read_directory(connection: Connection, now_ms: int) -> Directory:
-    """Read the directory through `connection` (acting as hanlu_alerts)."""
+    """Read the directory through `connection` (acting as hanlu_alerts).
+
+    What this version of Hanlu cannot read is left out with an error in the log: everybody else is told all the same.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
-        receivers = [Receiver.model_validate(row) for row in cursor.execute(_QUERIES["people_receivers"])]
-        rotas = [Rota.model_validate(row["document"]) for row in cursor.execute(_QUERIES["people_rotas"])]
+        receivers = [
+            each
+            for row in cursor.execute(_QUERIES["people_receivers"])
+            if (each := _readable(Receiver.model_validate, row, f"receiver {row['code']}")) is not None
+        ]
+        rotas = [
+            rota
+            for row in cursor.execute(_QUERIES["people_rotas"])
+            if (rota := _readable(Rota.model_validate, row["document"], f"rota {row['code']}")) is not None
+        ]
         policies = {
-            row["organisation_id"]: Policy.model_validate(row["document"])
+            row["organisation_id"]: policy
             for row in cursor.execute(_QUERIES["people_policies"])
+            if (policy := _readable(Policy.model_validate, row["document"], f"policy of {row['organisation_id']}"))
+            is not None
         }
         overrides = {row["day"]: (row["work"], row["name"]) for row in cursor.execute(_QUERIES["people_holidays"])}
     with connection.cursor(row_factory=class_row(Mute)) as cursor:
@@ -75,3 +94,14 @@ def read_directory(connection: Connection, now_ms: int) -> Directory:
         mutes,
         Workdays(overrides),
     )
+
+
+def _readable(read: Callable[[Any], _Read], value: Any, what: str) -> _Read | None:
+    try:
+        return read(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        words = f"{what} cannot be read, nobody is told by it: {where}: {first['msg']}"
+        log(_LOGGER, logging.ERROR, "alerts.people.unreadable", words)
+        return None

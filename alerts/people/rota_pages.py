@@ -162,7 +162,7 @@ def _add_holidays(routes: APIRouter, office: Office) -> None:
 
 def _rota(view: View, code: str) -> Rota:
     owner = view.owner("rota", code)
-    if owner is None or not view.mine(owner):
+    if owner is None or not view.mine(owner) or code not in view.directory.rotas:
         raise NotFoundError(f"there is no rota {code}")
     return view.directory.rotas[code]
 

@@ -133,7 +133,8 @@ class Sender:
         by_id = {each.receiver_id: each for each in directory.receivers.values()}
         looked_at = 0
         for row in sorted(due, key=lambda each: each["priority"]):
-            if not self._has_room(row["line"]):
+            # Of a receiver that cannot be read the message waits: the directory has said so.
+            if row["receiver_id"] not in by_id or not self._has_room(row["line"]):
                 continue
             looked_at += 1
             with self._connection.transaction():

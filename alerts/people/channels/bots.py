@@ -129,7 +129,7 @@ def _numbered(
 
 def _markdown(text: str) -> str:
     """Return plain text as Markdown: the first line bold, nothing of it taken for marks."""
-    escaped = text.replace("*", "＊").replace("<", "＜").replace("`", "｀")
+    escaped = text.replace("*", "＊").replace("<", "＜").replace("`", "｀").replace("](", "］(")
     first, _, rest = escaped.partition("\n")
     return f"**{first}**\n{rest}" if rest else f"**{first}**"
 

@@ -73,6 +73,11 @@ class Outcome:
     detail: str
     retry_after_s: float | None = None
 
+    def __post_init__(self) -> None:
+        """Keep one printable line: what a service answers may hold what no column takes (NUL, half characters)."""
+        if not self.detail.isprintable():
+            object.__setattr__(self, "detail", "".join(each if each.isprintable() else " " for each in self.detail))
+
 
 _AGAIN: Final = frozenset({408, 425, 429})
 """Statuses below 500 that mean another time (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4)."""
@@ -101,7 +106,7 @@ def answer_object(answer: Answer) -> dict[str, Any] | None:
     """Return the body as a JSON object; None when it is something else."""
     try:
         value = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -39,7 +39,8 @@ def mail_of(sender: str, to: Sequence[str], letter: Letter) -> EmailMessage:
     mail = EmailMessage(policy=SMTP.clone(max_line_length=78))
     mail["From"] = Address("Hanlu 寒露", addr_spec=sender)
     mail["To"] = ", ".join(to)
-    mail["Subject"] = letter.subject.replace("\n", " ")[:200]
+    # Any character that ends a line somewhere would end the header field, or have the mail refused.
+    mail["Subject"] = " ".join(letter.subject.split())[:200]
     mail["Date"] = format_datetime(from_ms(letter.now_ms))
     mail["Message-ID"] = f"<{letter.uuid}@{domain}>"
     mail["References"] = f"<{letter.thread}@{domain}>"

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from contextlib import closing, suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,10 @@ __all__ = ["allowed_address", "check_url", "send"]
 ANSWER_BYTES: Final = 64 * 1024
 """Most bytes of an answer that are read."""
 
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+"""An IPv4 address behind a translator (NAT64, RFC 6052 2.1)."""
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+"""All that has been given to anybody (RFC 4291 2.4)."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _AGENT: Final = "hanlu-notify/1"
 
@@ -56,10 +60,15 @@ def check_url(config: NotifyConfig, url: str) -> None:
 
 def allowed_address(config: NotifyConfig, address: IPv4Address | IPv6Address) -> bool:
     """Tell whether an address may be connected to: public ones, and what `allow_networks` names."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _TRANSLATED:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        address = inner or address
     if any(address in ip_network(each) for each in config.allow_networks):
         return True
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast
 
 
