@@ -64,7 +64,7 @@ def chores_done(connection: Connection, chores: Sequence[tuple[str, int]], now_m
             # Looked up before the lock was held: it may have returned since.
             if alarm.re_alarm_ms is not None and alarm.re_alarm_ms <= now_ms:
                 alarm.call_again(now_ms)
-        elif alarm.active and alarm.explained_by is not None:
+        elif alarm.explained_by is not None:
             alarm.stand_alone(now_ms, quiets.of(alarm.subject))
     return ledger.flush()
 

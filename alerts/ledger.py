@@ -71,6 +71,7 @@ class Ledger:
         """Become the only writer until the caller's transaction ends."""
         self._connection = connection
         self._held: dict[int, Occurrence] = {}
+        self._written: dict[int, tuple[object, ...]] = {}
         self._born: list[Occurrence] = []
         connection.execute(_QUERIES["ledger_lock"], {"key": _LOCK_KEY})
 
@@ -80,7 +81,8 @@ class Ledger:
         if wanted:
             with self._connection.cursor(row_factory=dict_row) as cursor:
                 for row in cursor.execute(_QUERIES["ledger_load"], {"alarm_ids": sorted(wanted)}):
-                    self._held[row["alarm_id"]] = _occurrence(row)
+                    self._held[row["alarm_id"]] = found = _occurrence(row)
+                    self._written[row["alarm_id"]] = _reasons(found)
         return {each: self._held[each] for each in alarm_ids if each in self._held}
 
     def of_channels(self, channel_ids: Collection[int]) -> list[Occurrence]:
@@ -101,15 +103,20 @@ class Ledger:
 
     def flush(self) -> int:
         """Write what has moved and what the journal says of it; return the number of journal entries."""
-        moved = [each for each in self._held.values() if each.entries]
+        # A reason to keep quiet may end behind another one: nothing is told, and yet it must not be there afterwards.
+        moved = [each for key, each in self._held.items() if each.entries or _reasons(each) != self._written[key]]
         # What has returned makes room for a new occurrence of the same subject; what a new one explains comes after it.
-        later = [each for each in moved if isinstance(each.explained_by, Occurrence) and not each.explained_by.alarm_id]
+        later = [each for each in moved if _waits(each)]
         first = [each for each in moved if each not in later]
         self._update(first)
-        # A parent's key must be there before its children name it.
-        for late in (False, True):
-            self._insert([each for each in self._born if isinstance(each.explained_by, Occurrence) is late])
-        born, self._born = self._born, []
+        # A parent's key must be there before its children name it, and a child may be a parent.
+        born, waiting = self._born, self._born
+        while waiting:
+            ready = [each for each in waiting if not _waits(each)]
+            assert ready, "no alarm explains itself"
+            waiting = [each for each in waiting if _waits(each)]
+            self._insert(ready)
+        self._born = []
         self._update(later)
         told = [(each.alarm_id, *entry) for each in (*first, *born, *later) for entry in each.entries]
         if told:
@@ -118,6 +125,8 @@ class Ledger:
             self._connection.execute(_QUERIES["ledger_journal"], dict(zip(names, columns, strict=True)))
         for each in (*born, *moved):
             each.entries.clear()
+            assert each.alarm_id is not None, "written"
+            self._written[each.alarm_id] = _reasons(each)
         return len(told)
 
     def _update(self, moved: Sequence[Occurrence]) -> None:
@@ -134,6 +143,19 @@ class Ledger:
             made = by_key[channel_id, Kind(kind), site_id, item, raised_ms]
             made.alarm_id = alarm_id
             self._held[alarm_id] = made
+
+
+def _waits(occurrence: Occurrence) -> bool:
+    """Tell whether what explains an alarm has no key yet."""
+    parent = occurrence.explained_by
+    return isinstance(parent, Occurrence) and parent.alarm_id is None
+
+
+def _reasons(occurrence: Occurrence) -> tuple[object, ...]:
+    """Return why an alarm keeps quiet, the parent by its key."""
+    parent = occurrence.explained_by
+    key = parent.alarm_id if isinstance(parent, Occurrence) else parent
+    return occurrence.plant_hold, key, occurrence.hold_reason
 
 
 def _columns(rows: Sequence[Occurrence], names: Sequence[str]) -> dict[str, list[Any]]:

@@ -256,7 +256,7 @@ UNION ALL
 SELECT 'stand_alone', child.alarm_id
 FROM alerts.alarm AS child
 JOIN alerts.alarm AS parent ON parent.alarm_id = child.explained_by
-WHERE child.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
+WHERE child.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED', 'LATCHED_UNACKNOWLEDGED', 'LATCHED_ACKNOWLEDGED')
     AND (
         (parent.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED') AND parent.suppression_state <> 'NONE')
         OR (

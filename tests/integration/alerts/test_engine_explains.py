@@ -214,3 +214,21 @@ def test_silent_channel_whose_gateway_is_shelved_calls_by_itself(site: County) -
         turn(running)
     assert (HEALTH, "no_data") not in calling(site)
     assert (FROZEN, "no_data") in calling(site)
+
+
+def test_latched_alarm_calls_again_when_what_explained_it_is_over(site: County) -> None:
+    site.rules(
+        rule("high", "high", applies={"profiled": True}, parameters=PLAIN | {"on_delay_s": 120}, latch=True),
+    )
+    clock = ManualClock(SystemClock().now_ms())
+    values = alive(frozen=-13.0)
+    with engine(site, clock) as running:
+        for changed, steps in (({}, 4), ({MAINS: 0.0}, 4), ({FROZEN: -18.0}, 4), ({MAINS: 1.0}, 24)):
+            values |= changed
+            for _ in range(steps):
+                speak(site, clock, values)
+                turn(running)
+                clock.advance(60)
+    assert site.query(
+        "SELECT process_state, suppression_state, hold_reason FROM alerts.alarm WHERE channel_id = %s", FROZEN
+    ) == [("LATCHED_UNACKNOWLEDGED", "NONE", None)]

@@ -10,6 +10,9 @@ from fix_alerts import CHILL, County, rule
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
+from hanlu.alerts.kind import Hold, Kind
+from hanlu.alerts.ledger import Ledger
+from hanlu.alerts.occurrence import Occurrence, Subject
 from hanlu.core.clock import ManualClock
 from hanlu.db.pool import connect
 
@@ -90,3 +93,46 @@ def test_stock_view_of_another_shape_stops_no_engine_and_takes_back_nothing(coun
         assert county.query("SELECT kind, process_state FROM alerts.alarm") == [("stock", "UNACKNOWLEDGED")]
         county.arrive([(CHILL, START + MINUTE, 3.0)])
         assert running.turn() == 1
+
+
+@pytest.mark.parametrize("first", ["release", "stand_alone"])
+def test_reason_that_ends_behind_another_one_is_gone_when_that_ends_too(county: County, first: str) -> None:
+    steps = {"release": lambda alarm: alarm.hold(None, 2, 2, ()), "stand_alone": lambda alarm: alarm.stand_alone(3, ())}
+    with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection:
+        with connection.transaction():
+            ledger = Ledger(connection)
+            mains = Occurrence(Subject(9, Kind.POWER), 1, 1, 1, 1)
+            mains.begin(1, 1)
+            warm = Occurrence(Subject(CHILL, Kind.HIGH), 1, 1, 1, 1, plant_hold=Hold.DOOR, explained_by=mains)
+            warm.begin(1, 1)
+            for each in (mains, warm):
+                ledger.add(each)
+            ledger.flush()
+        for step in sorted(steps, key=lambda name: name != first):
+            with connection.transaction():
+                ledger = Ledger(connection)
+                assert warm.alarm_id is not None
+                steps[step](ledger.load([warm.alarm_id])[warm.alarm_id])
+                ledger.flush()
+    assert county.query(
+        "SELECT suppression_state, plant_hold, explained_by, hold_reason, called_at IS NOT NULL FROM alerts.alarm"
+        " WHERE kind = 'high'"
+    ) == [("NONE", None, None, None, True)]
+
+
+def test_alarms_born_together_may_explain_one_another_in_a_chain(county: County) -> None:
+    with connect(county.url, "hanlu_alerts", name="test", autocommit=True) as connection, connection.transaction():
+        ledger = Ledger(connection)
+        above: Occurrence | None = None
+        chain = []
+        for channel in (9, 8, 7):
+            above = Occurrence(Subject(channel, Kind.NO_DATA), 1, 1, 1, 1, explained_by=above)
+            above.begin(1, 1)
+            chain.append(above)
+        for each in reversed(chain):
+            ledger.add(each)
+        ledger.flush()
+    assert county.query(
+        "SELECT p.channel_id FROM alerts.alarm AS a LEFT JOIN alerts.alarm AS p ON p.alarm_id = a.explained_by"
+        " ORDER BY a.channel_id"
+    ) == [(8,), (9,), (None,)]
