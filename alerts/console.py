@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hanlu.alerts.alarm_actions import add_alarm_actions
 from hanlu.alerts.alarm_pages import add_alarm_pages, shown
+from hanlu.alerts.calibration_page import add_calibration_page
 from hanlu.alerts.config import ConsoleConfig
 from hanlu.alerts.desk import Desk
 from hanlu.alerts.excursion.pages import add_excursion_pages
@@ -70,6 +71,7 @@ def router(web: RoomWeb) -> APIRouter:
     _add_zone(routes, web, desk)
     _add_gateways(routes, web, desk)
     add_quality_page(routes, web, desk)
+    add_calibration_page(routes, web, desk)
     add_alarm_pages(routes, web, desk)
     add_rule_pages(routes, web, desk)
     add_alarm_actions(routes, web, desk)

@@ -137,6 +137,28 @@ ORDER BY channel_id, kind
 INSERT INTO alerts.calibration (channel_id, due_on, certificate, actor)
 VALUES (%(channel_id)s, %(due_on)s, %(certificate)s, %(actor)s)
 
+-- name: calibration_list
+-- Channels of a subtree that are evidence (a limit profile judges them) or have a date, with their latest entry; those
+-- due first come first, those without a date last.
+SELECT
+    c.channel_id, c.channel, c.metric, c.device, coalesce(c.zone, c.gateway || '~' || c.device) AS zone,
+    coalesce(c.zone_zh, c.device) AS zone_zh, coalesce(c.zone_en, c.device) AS zone_en, c.site, c.site_zh, c.site_en,
+    e.due_on, e.certificate, e.actor, (extract(epoch FROM e.recorded_at) * 1000)::bigint AS recorded_ms
+FROM registry.channel_v AS c
+LEFT JOIN LATERAL (
+    SELECT k.due_on, k.certificate, k.actor, k.recorded_at
+    FROM alerts.calibration AS k
+    WHERE k.channel_id = c.channel_id
+    ORDER BY k.calibration_id DESC
+    LIMIT 1
+) AS e ON true
+WHERE starts_with(c.organisation_path, %(scope)s)
+    AND (c.limit_profile IS NOT NULL OR e.due_on IS NOT NULL OR c.channel_id = %(channel_id)s::integer)
+    AND (%(channel_id)s::integer IS NULL OR c.channel_id = %(channel_id)s::integer)
+    AND (%(zone)s::text IS NULL OR c.zone = %(zone)s::text)
+ORDER BY e.due_on ASC NULLS LAST, c.site, c.zone, c.channel
+LIMIT %(limit)s OFFSET %(offset)s
+
 -- The engine -----------------------------------------------------------------------------------------------------------
 
 -- name: engine_lock

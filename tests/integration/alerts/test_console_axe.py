@@ -41,6 +41,8 @@ PAGES = (
     "/console/wallboard",
     "/console/gateways",
     "/console/quality",
+    "/console/calibration",
+    "/console/calibration?channel=1",
     "/console/load?span=7d",
     "/console/load/alarms?figure=called&span=7d",
     "/console/load/alarms?figure=shelved",
