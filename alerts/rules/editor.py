@@ -203,7 +203,11 @@ class Editor:
     def restore(self, person: Person, code: str, seen: int, version: int) -> Response:
         """Write what an earlier version said as a new version."""
         picture = self.picture(person)
-        picture.one(code)
+        stored = picture.one(code)
+        if stored.rule is None and not picture.whole:
+            raise PermissionDeniedError("app.role")
+        if stored.rule is not None and not stored.withdrawn:
+            forbid(picture, stored.rule, person)  # what it replaces may reach further than what it said once
         with translated(), self._web.pool.connection() as connection:
             old = next((each for each in history(connection, code) if each.version == version), None)
         if old is None or old.rule is None:

@@ -91,7 +91,8 @@ class Rule(_Model):
         """Read the parameters as those of the rule's kind."""
         if (
             isinstance(value, dict)
-            and value.get("kind") in set(Kind)
+            and isinstance(value.get("kind"), str)
+            and value["kind"] in set(Kind)
             and not isinstance(value.get("parameters"), Parameters)
         ):
             typed = PARAMETERS[Kind(value["kind"])].model_validate(value.get("parameters") or {})

@@ -364,3 +364,17 @@ def test_an_exception_s_code_is_a_code_and_always_the_same(code: str, place: str
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", made)
     assert made == override_code(code, place)
     assert made != override_code(code, place + "x")
+
+
+def test_an_older_version_of_ones_own_does_not_replace_what_holds_for_all(
+    client: TestClient, connection: Connection, console: Site
+) -> None:
+    mine = Rule.model_validate(
+        {**DOOR.model_dump(mode="json"), "code": "my-door", "applies": {"zone": "yanling-chill", "metric": "door_open"}}
+    )
+    write_rule(connection, mine, seen=0, author="zhao")
+    everywhere = Rule.model_validate({**mine.model_dump(mode="json"), "applies": {"metric": "door_open"}})
+    write_rule(connection, everywhere, seen=1, author="wang")
+    console.person = COUNTY_ADMIN
+    post(client, "/console/rules/my-door/restore", {"seen": "2", "version": "1"}, 403)
+    assert current(connection, "my-door")[0].version == 2

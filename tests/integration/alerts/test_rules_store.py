@@ -215,3 +215,17 @@ def test_a_rehearsal_says_what_would_have_been_raised_and_keeps_nothing(connecti
     assert [(each.code, each.start_ms) for each in found] == [("air-high", start + 120 * minute)]
     assert found[0].returned_ms is not None
     assert county.query("SELECT count(*) FROM alerts.alarm")[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["[]", "null", "7", '"x"', "{}", '{"kind": []}', '{"kind": {"a": 1}}', '{"kind": "high", "parameters": [1]}',
+     '{"kind": "high", "parameters": {"setpoint": 1e999}}', '{"kind": 1, "applies": []}', '{"kind": null}'],
+)  # fmt: skip
+def test_a_document_that_is_no_rule_is_left_out_and_the_others_hold(
+    connection: Connection, county: County, document: str
+) -> None:
+    write_rule(connection, DOOR, seen=0, author="li")
+    county.query("INSERT INTO alerts.rule (code, version, document, author) VALUES ('odd', 1, %s, 'x')", document)
+    assert [each.rule.code for each in rules_in_force(connection)] == ["door"]
+    assert current(connection, "odd")[0].trouble
