@@ -32,6 +32,8 @@ function put(html) {
   if (!wanted(line)) {
     if (old && !old.querySelector('.acknowledge[open]')) {
       if (old.classList.contains('is-current')) move(1);
+      // Earlier ones folded under it wait as well: the next of them takes its place at once.
+      if (old.querySelector('.line__under')) refresh();
       old.remove();
     }
   } else if (old) replace(old, line);
