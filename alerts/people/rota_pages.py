@@ -205,8 +205,8 @@ def _form(rota: Rota | None, now_ms: int) -> dict[str, Any]:
     if rota is None:
         today = from_ms(now_ms).astimezone(CHINA).date()
         rows = [_row("白班", "all", "08:00", "20:00", ""), _row("夜班", "all", "20:00", "08:00", "")]
-        return {"code": "", "name": "", "starts_on": today.isoformat(), "turn_days": "7", "handover": "08:00",
-                "shifts": [*rows, _row("", "all", "08:00", "20:00", "")]}  # fmt: skip
+        return {"organisation": "", "code": "", "name": "", "starts_on": today.isoformat(), "turn_days": "7",
+                "handover": "08:00", "shifts": [*rows, _row("", "all", "08:00", "20:00", "")]}  # fmt: skip
     rows = [
         _row(each.name, each.days, f"{each.begins:%H:%M}", f"{each.ends:%H:%M}", " ".join(each.members))
         for each in rota.shifts
@@ -238,7 +238,7 @@ def _again(form: Form) -> dict[str, Any]:
                     one(form, f"s{number}_members"),
                 )
             )
-    names = ("code", "name", "starts_on", "turn_days", "handover")
+    names = ("organisation", "code", "name", "starts_on", "turn_days", "handover")
     return {name: one(form, name) for name in names} | {"shifts": rows}
 
 
