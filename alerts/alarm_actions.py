@@ -160,9 +160,10 @@ def _add_quiet(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
             with translated(), web.pool.connection() as connection:
                 found = _alarm(connection, person, alarm_id)
                 points = _points(connection, person, web, found.zone) if of == "zone" else _own_point(found)
-                _keep_quiet(connection, web, person, points, act, minutes, reason, note.strip())
+                done = _keep_quiet(connection, web, person, points, act, minutes, reason, note.strip())
         except ConflictError:
             return alarm_page(request, web, desk, person, alarm_id, refused="changed", note=note, status=409)
+        _audit_quiet(web, person, done, act, minutes, reason, note.strip())
         return _to(back, f"/console/alarms/{alarm_id}")
 
     @routes.post("/console/zone/{code}/quiet")
@@ -177,7 +178,8 @@ def _add_quiet(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
     ) -> Response:
         with translated(), web.pool.connection() as connection:
             points = _points(connection, person, web, code)
-            _keep_quiet(connection, web, person, points, act, minutes, reason, note.strip())
+            done = _keep_quiet(connection, web, person, points, act, minutes, reason, note.strip())
+        _audit_quiet(web, person, done, act, minutes, reason, note.strip())
         return _to(back, f"/console/zone/{code}")
 
     @routes.post("/console/quiet/end")
@@ -210,7 +212,7 @@ def _keep_quiet(
     minutes: int,
     reason: str,
     note: str,
-) -> None:
+) -> Sequence[object]:
     now_ms = web.clock.now_ms()
     who = _Who(note=note, actor=person.login, at_ms=now_ms)
     if act != "room_empty" and reason not in SHELF_REASONS:
@@ -224,6 +226,13 @@ def _keep_quiet(
         done, _ = operate.remove_from_service(connection, points, reason=reason, **who)
     else:
         done, _ = operate.suppress(connection, points, **who)
+    return done
+
+
+def _audit_quiet(
+    web: RoomWeb, person: Person, done: Sequence[object], act: str, minutes: int, reason: str, note: str
+) -> None:
+    """Write the audit of what is done and kept by now; before, the engine would wait for every line of it."""
     detail = {"reason": reason, "note": note} | ({"minutes": minutes} if act == "shelve" else {})
     for channel_id, kind in (point for point in done if isinstance(point, tuple)):
         web.audit(person.person_id, f"alerts.point.{act}", f"{channel_id}/{kind}", detail)

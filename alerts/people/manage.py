@@ -120,6 +120,8 @@ def change_receiver(connection: Connection, config: NotifyConfig, new: NewReceiv
         before = next((each for each in rows if each["code"] == new.code), None)
         if before is None:
             raise NotFoundError(f"there is no receiver {new.code}")
+        if before["kind"] != new.kind.value:
+            raise UsageError("the kind of a receiver stays; make a new one")
         secret = parse_secret(new.kind, new.secret) if new.secret else None
         if secret is None and getattr(settings, "base_url", None) != before["settings"].get("base_url"):
             # Else whoever may edit could have the key sent to an address of their own.

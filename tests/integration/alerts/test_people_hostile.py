@@ -11,7 +11,10 @@ from hanlu.alerts.people.channels.bots import dingtalk_request, wecom_request
 from hanlu.alerts.people.channels.contract import Letter
 from hanlu.alerts.people.channels.mail import mail_of
 from hanlu.alerts.people.channels.transport import allowed_address
-from hanlu.alerts.people.model import BotSettings, KeySecret, SignedKeySecret, WecomSettings
+from hanlu.alerts.people.directory import read_directory
+from hanlu.alerts.people.manage import NewReceiver, change_receiver
+from hanlu.alerts.people.model import BotSettings, KeySecret, ReceiverKind, SignedKeySecret, WecomSettings
+from hanlu.core.errors import UsageError
 
 
 def letter(subject: str = "s", text: str = "t") -> Letter:
@@ -86,3 +89,12 @@ def test_name_that_looks_like_a_link_becomes_none_in_a_bots_markdown() -> None:
     signed = SignedKeySecret.model_validate({"key": "the-key-1"})
     for request in (wecom_request(WecomSettings(), key, sent, ""), dingtalk_request(BotSettings(), signed, sent, "")):
         assert "](" not in request.body.decode()
+
+
+@pytest.mark.postgres
+def test_receiver_keeps_its_kind_whatever_a_form_says(team: Team) -> None:
+    before = team.receiver("li")
+    new = NewReceiver(before.organisation_id, "li", "li", ReceiverKind.EMAIL, {"to": ["li@example.org"]}, {})
+    with pytest.raises(UsageError, match="kind"):
+        change_receiver(team.connection, team.config, new, before.version, "zhao")
+    assert read_directory(team.connection, START_MS).receivers["li"].kind is ReceiverKind.WECOM
