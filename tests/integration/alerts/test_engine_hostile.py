@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from fix_alerts import CHILL, County, rule
+from fix_alerts import CHILL, DOOR, County, rule
 
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
@@ -136,3 +136,48 @@ def test_alarms_born_together_may_explain_one_another_in_a_chain(county: County)
         "SELECT p.channel_id FROM alerts.alarm AS a LEFT JOIN alerts.alarm AS p ON p.alarm_id = a.explained_by"
         " ORDER BY a.channel_id"
     ) == [(8,), (9,), (None,)]
+
+
+@pytest.mark.parametrize(
+    "change", ["door channel gone", "door silent", "rule asks for no door", "zone moved", "restart"]
+)
+def test_alarm_held_by_a_door_calls_whatever_becomes_of_the_door(county: County, change: str) -> None:
+    plain = {"hold_defrost": False}
+    county.rules(
+        rule("high", "high", applies={"profiled": True}, parameters=plain | {"hold_door_s": 1_200}),
+        rule("silent", "no_data", enabled=False),
+    )
+    clock = ManualClock(START)
+    with engine(county, clock) as running:
+        for minute in range(90):
+            clock.advance(60)
+            now = clock.now_ms()
+            if minute < 8:
+                county.arrive([(DOOR, now, 1.0), (CHILL, now, 12.0)], recorded_ms=now)
+            else:
+                county.arrive([(CHILL, now, 12.0)], recorded_ms=now)
+            running.turn()
+            if minute == 8:
+                found = county.query("SELECT suppression_state, hold_reason FROM alerts.alarm WHERE kind = 'high'")
+                assert found == [("SUPPRESSED_BY_DESIGN", "door")]
+                if change == "door channel gone":
+                    county.query("DELETE FROM registry.channel WHERE channel_id = %s", DOOR)
+                elif change == "zone moved":
+                    county.query("UPDATE registry.device SET zone_id = 1 WHERE device_id = 2")
+                elif change == "rule asks for no door":
+                    county.rules(
+                        rule("high", "high", applies={"profiled": True}, parameters=plain | {"hold_door_s": 0})
+                    )
+                running.look_at_rules()
+                if change == "restart":
+                    break
+    if change == "restart":
+        with engine(county, clock) as running:
+            for _ in range(80):
+                clock.advance(60)
+                county.arrive([(CHILL, clock.now_ms(), 12.0)], recorded_ms=clock.now_ms())
+                running.turn()
+    assert county.query(
+        "SELECT suppression_state, called_at IS NOT NULL FROM alerts.alarm WHERE kind = 'high' AND process_state ="
+        " 'UNACKNOWLEDGED'"
+    ) == [("NONE", True)]
