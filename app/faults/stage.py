@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -23,6 +23,8 @@ from typing import Any, Final
 
 import psycopg
 
+from hanlu.alerts.rules.model import Rule
+from hanlu.alerts.rules.store import shipped_rules, write_rule
 from hanlu.app import process
 from hanlu.app.datafolder import DataFolder
 from hanlu.app.edge_process import read_status
@@ -35,7 +37,7 @@ from hanlu.app.settings import BrokerSettings, DatabaseSettings, Settings, proce
 from hanlu.core.errors import FatalError, TransientError
 from hanlu.core.wire.envelope import key_id, public_bytes
 from hanlu.db.migrate import migrate
-from hanlu.db.pool import open_pool
+from hanlu.db.pool import connect, open_pool
 from hanlu.gateway.config import BrokerConfig, GatewayConfig, LimitsConfig, LineConfig, UplinkConfig
 from hanlu.gateway.identity import load_or_create_key
 from hanlu.registry import records
@@ -52,6 +54,8 @@ METRIC: Final = "air_temperature"
 PROFILE: Final = "faults-room"
 
 _ORGANISATION: Final = "faults"
+_LIKE: Final = "air-high"
+"""The shipped rule whose words the trial's own borrows."""
 _LONG_AGO: Final = date(2020, 1, 1)
 _START_S: Final = 30.0
 _SILENT_S: Final = 2.0
@@ -278,6 +282,15 @@ class Stage:
                     no_data_s=604_800,
                 )
             )
+        shipped = next(rule for rule in shipped_rules() if rule.code == _LIKE)
+        # The bare limit and the profile's delays: what is shipped waits longer for a frozen room than a round lasts.
+        plain = shipped.model_dump(mode="json") | {
+            "code": f"{_LIKE}-{PROFILE}",
+            "applies": {"metric": METRIC, "profile": PROFILE},
+            "parameters": {"hold_defrost": False},
+        }
+        with closing(connect(self.database_url, "hanlu_alerts", name="hanlu faults", autocommit=True)) as connection:
+            write_rule(connection, Rule.model_validate(plain), seen=0, author="hanlu faults")
 
     @contextmanager
     def _editing(self) -> Iterator[Any]:
