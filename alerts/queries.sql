@@ -269,7 +269,8 @@ WHERE process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
 
 -- name: engine_chores
 -- What time alone asks for: alarms to call again, and alarms whose explanation is over. An explanation is over when what
--- explained has returned and its grace has passed, or when it was put on the shelf or out of service meanwhile.
+-- explained has returned and its grace has passed, when it was put on the shelf or out of service meanwhile, or when it
+-- says what is true of a zone and one of the two has been moved to another.
 SELECT 're_alarm' AS chore, alarm_id
 FROM alerts.alarm
 WHERE re_alarm_at <= to_timestamp(%(now_ms)s::bigint / 1000.0) AND process_state = 'ACKNOWLEDGED'
@@ -281,6 +282,16 @@ JOIN alerts.alarm AS parent ON parent.alarm_id = child.explained_by
 WHERE child.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED', 'LATCHED_UNACKNOWLEDGED', 'LATCHED_ACKNOWLEDGED')
     AND (
         (parent.process_state IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED') AND parent.suppression_state <> 'NONE')
+        OR (
+            parent.kind = 'power'
+            AND EXISTS (
+                SELECT FROM registry.channel AS above
+                JOIN registry.device AS above_device ON above_device.device_id = above.device_id
+                JOIN registry.channel AS below ON below.channel_id = child.channel_id
+                JOIN registry.device AS below_device ON below_device.device_id = below.device_id
+                WHERE above.channel_id = parent.channel_id AND above_device.zone_id <> coalesce(below_device.zone_id, 0)
+            )
+        )
         OR (
             parent.process_state NOT IN ('UNACKNOWLEDGED', 'ACKNOWLEDGED')
             AND greatest(parent.returned_at, child.detected_at)

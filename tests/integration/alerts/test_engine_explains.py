@@ -232,3 +232,26 @@ def test_latched_alarm_calls_again_when_what_explained_it_is_over(site: County) 
     assert site.query(
         "SELECT process_state, suppression_state, hold_reason FROM alerts.alarm WHERE channel_id = %s", FROZEN
     ) == [("LATCHED_UNACKNOWLEDGED", "NONE", None)]
+
+
+def test_mains_of_a_room_speak_no_longer_for_what_was_moved_out_of_it(site: County) -> None:
+    site.query(
+        "INSERT INTO registry.device (device_id, gateway_id, zone_id, code, kind) OVERRIDING SYSTEM VALUE"
+        " VALUES (9003, 1, 1, 'mains-1', 'meter')"
+    )
+    site.query(
+        "INSERT INTO registry.channel (channel_id, device_id, metric, unit, period_s) OVERRIDING SYSTEM VALUE"
+        " VALUES (9003, 9003, 'mains', '', 60)"
+    )
+    clock = ManualClock(SystemClock().now_ms())
+    values = alive(frozen=20.0) | {9003: 0.0}
+    with engine(site, clock) as running:
+        for minute in range(8):
+            if minute == 5:
+                assert (FROZEN, "high") not in calling(site)
+                site.query("UPDATE registry.device SET zone_id = 2 WHERE device_id = 1")
+                running.look_at_rules()
+            speak(site, clock, values)
+            turn(running)
+            clock.advance(60)
+    assert (FROZEN, "high") in calling(site)
