@@ -186,7 +186,7 @@ def _add_quiet(routes: APIRouter, web: RoomWeb, desk: Desk) -> None:
     def end(
         person: Person = operator,
         state: Annotated[str, Form(pattern="^(SHELVED|OUT_OF_SERVICE|SUPPRESSED_BY_DESIGN)$")] = "SHELVED",
-        points: Annotated[str, Form(max_length=20_000, pattern=r"^\d+:(\*|\w+)(,\d+:(\*|\w+))*$")] = "",
+        points: Annotated[str, Form(max_length=20_000, pattern=r"^\d{1,9}:(\*|\w+)(,\d{1,9}:(\*|\w+))*$")] = "",
         note: Note = "",
         back: Back = "",
     ) -> Response:
@@ -267,7 +267,7 @@ def _points(connection: Connection, person: Person, web: RoomWeb, code: str) -> 
 
 def _alarm_and_version(text: str) -> tuple[int, int]:
     alarm_id, _, version = text.partition(":")
-    if not (alarm_id.isdecimal() and version.isdecimal() and len(text) < 32):
+    if not (alarm_id.isdecimal() and version.isdecimal() and len(alarm_id) < 19 and len(version) < 10):
         raise UsageError("an alarm is named by its number and version, as the page does")
     return int(alarm_id), int(version)
 

@@ -322,6 +322,8 @@ def _known(found: dict[int, Occurrence], alarm_id: int) -> Occurrence:
 def _short(*texts: str) -> None:
     if any(len(text) > NOTE_LENGTH for text in texts):
         raise UsageError(f"at most {NOTE_LENGTH} characters")
+    if any("\0" in text for text in texts):
+        raise UsageError("a text holds no NUL character")
 
 
 def _finish(connection: Connection, ledger: Ledger) -> None:

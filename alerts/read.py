@@ -167,7 +167,7 @@ class Read:
 
     def alarm(self, alarm_id: int) -> Alarm | None:
         """Return one alarm, or None when there is none in the subtree."""
-        found = self.alarms_by_id([alarm_id])
+        found = self.alarms_by_id([alarm_id]) if alarm_id < 2**63 else []  # no key is greater
         return found[0] if found else None
 
     def earlier(self, alarm_id: int, limit: int) -> list[Alarm]:

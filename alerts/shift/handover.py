@@ -225,6 +225,8 @@ def sign(connection: Connection, site: Site, body: str, actor: str, at_ms: int, 
     body = body.strip().replace("\r\n", "\n")
     if not body:
         raise UsageError("a handover note says something: write a line, or that there is nothing to tell")
+    if "\0" in body:
+        raise UsageError("a handover note holds no NUL character")
     if len(body) > BODY_LENGTH:
         raise UsageError(f"a handover note has at most {BODY_LENGTH} characters, this one {len(body)}")
     with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:
