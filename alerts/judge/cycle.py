@@ -10,10 +10,11 @@ length, peak and time to come back. A defrost departs from what is healthy, and 
 `ceiling`), when it
 
 * stands higher than the room's own peaks by a margin,
-* lasts longer than a defrost can, told by the contact, or than this room's do, told by the curve,
+* lasts longer than a defrost can, told by the contact, or than most of this room's do, told by the curve,
 * turns upward before it is back: after a defrost the air falls,
 * takes longer to come back than this room's own recoveries,
-* begins before the one before it has come back.
+* begins before the one before it has come back,
+* in a room whose own defrosts are not known yet: begins while the air is climbing already.
 
 A contact that stands on for longer than any defrost, or has not been on for days, is not believed; then the curve
 tells.
@@ -25,6 +26,7 @@ Source: eight recorded frozen rooms: defrosts of 50 min (55 to 70 at most) every
 
 from __future__ import annotations
 
+from statistics import median_high
 from typing import Final, NamedTuple
 
 from hanlu.alerts.judge.contract import Phase, Switch
@@ -69,6 +71,9 @@ LEARNED: Final = 3
 """Cycles after which a room's own figures count."""
 KEPT: Final = 8
 """Cycles remembered."""
+
+UNDER_WAY_K: Final = 3.0
+"""The air has climbed so far in the half hour before the contact comes: not the heater's doing, and it goes on."""
 
 LENGTH_MS: Final = 60 * _MINUTE
 """Of a defrost while the room's own are not known; longest time one is seen in the curve is `SEEN_MOST_MS`."""
@@ -314,8 +319,16 @@ def _begun(state: CycleState, at_ms: int, began_ms: int, *, by_shape: bool, foot
         foot=foot,
         peak=level,
         peak_ms=at_ms,
-        departed=still_warm,
+        departed=still_warm or (not by_shape and not same and _under_way(state, began_ms)),
     )
+
+
+def _under_way(state: CycleState, began_ms: int) -> bool:
+    """Tell whether the air was climbing before the contact came, in a room whose own defrosts are not known yet."""
+    if len(state.cycles) >= LEARNED:
+        return False
+    before = [low for ms, low in state.trail if ms <= began_ms - 2 * BUCKET_MS]  # the contact may come a little late
+    return bool(before) and before[-1] - min(before) >= UNDER_WAY_K
 
 
 def _pulled_down(state: CycleState) -> bool:
@@ -390,7 +403,7 @@ def _expected_end(state: CycleState, *, ended: bool) -> int:
         return state.began_ms + TOLD_MOST_MS
     own = LENGTH_MS
     if learned:
-        own = _upper([each.length_ms for each in cycles])
+        own = median_high([each.length_ms for each in cycles])
         own = min(max(own, SEEN_LEAST_MS), SEEN_MOST_MS)
     return state.began_ms + own
 

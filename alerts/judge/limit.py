@@ -44,6 +44,8 @@ POINT_MS: Final = 150_000
 """One point of an excursion's trail in so much time."""
 POINTS: Final = 9
 """Points of the trail: 20 min."""
+LEAST_FALL: Final = 0.5
+"""Less than so much in a quarter of an hour, in the channel's unit, is noise and no way back."""
 
 
 class LimitState(NamedTuple):
@@ -234,14 +236,15 @@ def _coming_back(parameters: LimitParameters, state: LimitState, excess: float, 
     at_ms = state.newest_ms
     if at_ms - state.start_ms - state.excused_ms >= 2 * parameters.on_delay_s * 1000:
         return False
-    new = [value for ms, value in state.trail if at_ms - ms <= 5 * _MINUTE]
-    old = [value for ms, value in state.trail if 10 * _MINUTE <= at_ms - ms <= 20 * _MINUTE]
+    new = [each for each in state.trail if at_ms - each[0] <= 5 * _MINUTE]
+    old = [each for each in state.trail if 10 * _MINUTE <= at_ms - each[0] <= 20 * _MINUTE]
     if not new or not old:
         return False
-    fall = sum(old) / len(old) - sum(new) / len(new)  # in about 12.5 min
+    took_ms = sum(ms for ms, _ in new) / len(new) - sum(ms for ms, _ in old) / len(old)
+    fall = sum(value for _, value in old) / len(old) - sum(value for _, value in new) / len(new)
     if kind not in _UP:
         fall = -fall
-    return fall * parameters.recover_s * 1000 >= excess * 12.5 * _MINUTE
+    return fall >= LEAST_FALL and fall * parameters.recover_s * 1000 >= excess * took_ms
 
 
 def _goods_back(kind: Kind, parameters: LimitParameters, goods: float | None, back_ms: int) -> bool:

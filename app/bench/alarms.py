@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from hanlu.alerts.judge.contract import NO_SIGNALS, Judge, Move, Verdict
@@ -101,14 +102,10 @@ class Figures:
         return self.alarms / self.room_days if self.room_days else 0.0
 
     def percentile(self, share: float) -> float | None:
-        """Return a percentile of the delays in minutes, linear between ranks; None when nothing was caught."""
+        """Return a percentile of the delays in minutes by nearest rank: the shortest that so large a share of them does
+        not exceed, which is always one that was observed; None when nothing was caught."""
         ranked = sorted(self.delays_min)
-        if not ranked:
-            return None
-        place = (len(ranked) - 1) * share
-        below = int(place)
-        above = min(below + 1, len(ranked) - 1)
-        return ranked[below] + (ranked[above] - ranked[below]) * (place - below)
+        return ranked[max(0, ceil(len(ranked) * share) - 1)] if ranked else None
 
     def add(self, other: Figures) -> None:
         """Take in another room's figures."""

@@ -9,8 +9,9 @@ Every room goes through the same judges as in the running system, with the shipp
 how many alarms would have called a person, by kind and a room and day; how many were held by design; how many of the
 long excursions (three hours and more above the limit, bridged over gaps of at most 30 min) had an alarm that tells of
 warmth active at some moment of them, and after how many minutes (0 where it stood already); and how many hours a day
-such an alarm stood. Beside it: the plain threshold, and 30 min of delay with 1 K of deadband. Alarms of missing data
-are not part of it, since an export does not say when its rows arrived.
+such an alarm stood. Percentiles are by nearest rank: a delay that was observed, never one between two. Beside it: the
+plain threshold, and 30 min of delay with 1 K of deadband. Alarms of missing data are not part of it, since an export
+does not say when its rows arrived.
 
 Exit code 0 when every file was judged, 2 for a file that cannot be used.
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fix_shared import shared_dir
 
+from hanlu.alerts.rules.assign import Versioned
+from hanlu.alerts.rules.store import shipped_rules
+from hanlu.app.bench.alarms import judged, total
+from hanlu.app.bench.recordings import Recording, load
+from hanlu.registry.profiles import shipped_profiles
+
 ROOMS = ("cam_congelados_1min.csv", "atacadao_bangu_RJ__L1.csv", "atacadao_bangu_RJ__L2.csv")
+NOW_MS = 1_780_000_000_000
 
 
 def bench(*args: object) -> subprocess.CompletedProcess[str]:
@@ -56,6 +66,41 @@ def test_real_frozen_rooms_call_seldom_and_every_long_excursion_is_caught_in_tim
     assert baselines["threshold"]["alarms"] > 10 * rules["alarms"]
     assert baselines["delay"]["alarms"] > 5 * rules["alarms"]
     assert {file["file"]: file["defrost_contact"] for file in told["files"]} == dict.fromkeys(ROOMS, not flags)
+
+
+def changed(recording: Recording, change: Callable[[float], float | None]) -> Recording:
+    """Return the room as another probe would have recorded its air; None is a lost reading."""
+    readings: list[tuple[int, int, float]] = []
+    for at, number, value in recording.readings:
+        told = change(value) if number == recording.air.number else value
+        if told is not None:
+            readings.append((at, number, told))
+    return replace(recording, readings=tuple(readings))
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[Recording]:
+    return [load(path, "-03:00", NOW_MS) for path in rooms()]
+
+
+@pytest.mark.parametrize("what", ["half a kelvin warmer", "a fifth lost", "noise of half a kelvin"])
+def test_other_probes_in_the_same_rooms_would_have_called_as_seldom_and_in_time(
+    recordings: list[Recording], what: str
+) -> None:
+    rng = random.Random(7)
+    changes: dict[str, Callable[[float], float | None]] = {
+        "half a kelvin warmer": lambda value: value + 0.5,
+        "a fifth lost": lambda value: None if rng.random() < 0.2 else value,
+        "noise of half a kelvin": lambda value: value + rng.gauss(0.0, 0.5),
+    }
+    profiles = [each for each in shipped_profiles() if each.code == "frozen-room"]
+    rules = [Versioned(rule, 1) for rule in shipped_rules()]
+    judgements = [judged(changed(each, changes[what]), rules, profiles) for each in recordings]
+    together = total(judgements)["rules"]
+    assert together.long == together.caught > 25
+    assert together.per_room_day <= 0.35
+    in_time = sum(delay < 45 for delay in together.delays_min)
+    assert in_time >= 0.92 * together.long, sorted(together.delays_min)[-4:]
 
 
 def test_coarser_recorder_changes_little(tmp_path: Path) -> None:
