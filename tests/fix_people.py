@@ -381,7 +381,7 @@ RECEIVERS = [
 def facts(alarm_id: int = 1, **more: object) -> AlarmFacts:
     """Return an alarm as messages know it."""
     values: dict[str, object] = {
-        "alarm_id": alarm_id, "version": 1, "called_version": 1, "kind": "high", "priority": 2,
+        "alarm_id": alarm_id, "version": 1, "called_version": 1, "called_ms": 0, "kind": "high", "priority": 2,
         "process_state": "UNACKNOWLEDGED", "suppression_state": "NONE", "explained_by": None, "replayed": False,
         "organisation_path": "/1/2/", "site_id": 1, "site_zh": "站", "site_en": "s", "zone_zh": "间", "zone_en": "z",
         "metric": "air_temperature", "unit": "Cel", "limit_value": -15.0, "peak": -9.0, "value": None, "exceeded_ms": 0,

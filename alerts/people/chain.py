@@ -1,9 +1,9 @@
 """The notification chain: small stages, each a pure function over values, each of which may drop a line with a reason.
 
-A line says that one receiver is to be told of one alarm. Stages at planning time: address (is there anybody), quieten
-(what nobody is called for), mute, quiet hours, group. Stages at sending time: still true, deduplicate. What follows,
-the rate, sending and trying again, is limits.py's and the sender's. A stage neither invents lines nor loses them: each
-comes out kept, or dropped with its reason (`run` asserts it).
+A line says that one receiver is to be told of one alarm. Stages at planning time: past (is it news), address (is there
+anybody), quieten (what nobody is called for), mute, quiet hours, group. Stages at sending time: still true,
+deduplicate. What follows, the rate, sending and trying again, is limits.py's and the sender's. A stage neither invents
+lines nor loses them: each comes out kept, or dropped with its reason (`run` asserts it).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "deduplicate",
     "group",
     "mute",
+    "past",
     "quiet_hours",
     "quieten",
     "run",
@@ -131,6 +132,15 @@ def run(stages: Iterable[Stage], batch: Batch) -> Batch:
         assert len(batch.lines) + len(batch.dropped) == total, "a stage lost a line"
         assert all(each.reason for each in batch.dropped), "a line was dropped without a reason"
     return batch
+
+
+def past(alarm_ids: frozenset[int]) -> Stage:
+    """Make the stage that drops first calls for alarms that went back to normal long ago."""
+
+    def stage(batch: Batch) -> Batch:
+        return batch.judged(lambda line: "past" if line.alarm.alarm_id in alarm_ids else line)
+
+    return stage
 
 
 def address(batch: Batch) -> Batch:

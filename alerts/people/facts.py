@@ -18,6 +18,7 @@ class AlarmFacts:
         alarm_id: key.
         version: of its row now.
         called_version: of its latest call (raise, unsuppress, re_alarm ...), 0 when the journal has none.
+        called_ms: when that was; when it was raised where the journal has none.
         kind: word of hanlu.alerts.kind.Kind.
         priority: 1 critical, 2 high, 3 low.
         process_state: where it stands.
@@ -49,6 +50,7 @@ class AlarmFacts:
     alarm_id: int
     version: int
     called_version: int
+    called_ms: int
     kind: str
     priority: int
     process_state: str

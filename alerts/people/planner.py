@@ -31,6 +31,9 @@ PAGE: Final = 500
 """Journal entries, or calls, taken in one transaction at most."""
 RECHECK_MS: Final = 600_000
 """So often a call that nobody is named for asks whether somebody is by now, milliseconds."""
+STALE_MS: Final = 30 * 60_000
+"""An alarm that went back to normal this long ago is news to nobody, milliseconds: where its first call has been due
+for as long (no policy yet, or we stood still), it is put on record instead of told. What still stands is told."""
 LATE_MS: Final = 60_000
 """A step later than this was held up by ourselves: the steps after it keep their distance instead of coming at once."""
 
@@ -177,16 +180,19 @@ class Planner:
         directory = read_directory(self._connection, now_ms)
         lines: list[Line] = []
         can_skip: set[int] = set()
+        stale: set[int] = set()
         for summons in due:
             alarm = facts.get(summons.alarm_id)
             if alarm is None:
                 self._next(summons, summons.next_step, None)
                 continue
             climbed, goes_on = self._climb(summons, alarm, directory, now_ms)
+            if summons.next_step == 0 and _is_stale(alarm, directory, now_ms):
+                stale.add(alarm.alarm_id)
             lines += climbed
             if goes_on:
                 can_skip.add(alarm.alarm_id)
-        outcome = self._plan(lines, directory, now_ms)
+        outcome = self._plan(lines, directory, now_ms, frozenset(stale))
         # A step that found nobody is no reason to wait for an answer: the next one of its round is due at once.
         heard = {each.alarm.alarm_id for each in outcome.lines}
         unheard = {each.line.alarm.alarm_id for each in outcome.dropped if each.reason in _NOBODY} & can_skip - heard
@@ -231,7 +237,9 @@ class Planner:
         }
         self._connection.execute(_QUERIES["summons_step"], parameters)
 
-    def _plan(self, lines: Sequence[Line], directory: Directory, now_ms: int) -> Batch:
+    def _plan(
+        self, lines: Sequence[Line], directory: Directory, now_ms: int, stale: frozenset[int] = frozenset()
+    ) -> Batch:
         """Run lines through the planning half of the chain, keep what comes out, and return it."""
         there = self._there(lines)
         fresh = tuple(each for each in lines if _key(each) not in there)
@@ -239,6 +247,7 @@ class Planner:
             return Batch()
         outcome = chain.run(
             (
+                chain.past(stale),
                 chain.address,
                 chain.quieten,
                 chain.mute(directory.mutes, now_ms),
@@ -305,3 +314,17 @@ class Planner:
 
 def _key(line: Line) -> tuple[Any, ...]:
     return (line.alarm.alarm_id, line.version, line.purpose, line.step, line.target)
+
+
+def _is_stale(alarm: AlarmFacts, directory: Directory, now_ms: int) -> bool:
+    """Tell whether an alarm's first call comes too late to be of use: it is back to normal, and both are long ago.
+
+    What the nearest policy goes on calling for after the return, and what needs a reset, is never too late.
+    """
+    policies = directory.of(alarm)
+    if alarm.process_state != ProcessState.RTN_UNACKNOWLEDGED or not policies or policies[0].policy.after_return:
+        return False
+    steps = ladder(policies, alarm.priority, alarm.called_ms)
+    if not steps or alarm.returned_ms is None:
+        return False
+    return now_ms - max(alarm.returned_ms, steps[0].at_ms) > STALE_MS

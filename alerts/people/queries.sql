@@ -44,6 +44,10 @@ SELECT
         SELECT max(j.version) FROM alerts.journal AS j
         WHERE j.alarm_id = a.alarm_id AND j.event = ANY(%(calling)s::text[])
     ), 0) AS called_version,
+    (extract(epoch FROM coalesce((
+        SELECT max(j.at) FROM alerts.journal AS j
+        WHERE j.alarm_id = a.alarm_id AND j.event = ANY(%(calling)s::text[])
+    ), a.raised_at)) * 1000)::bigint AS called_ms,
     a.kind, a.priority, a.process_state, a.suppression_state, a.explained_by, a.replayed, p.organisation_path, p.site_id,
     p.site_zh, p.site_en, p.zone_zh, p.zone_en, p.metric, p.unit, a.limit_value, a.peak, l.value,
     (extract(epoch FROM a.exceeded_at) * 1000)::bigint AS exceeded_ms,

@@ -292,6 +292,46 @@ def test_ladder_held_up_by_a_stop_keeps_its_distances(team: Team) -> None:
     assert [each.path for each in team.channels.calls] == ["/li", "/wang", "/zhao"]
 
 
+def test_first_policy_calls_for_what_stands_and_not_for_what_returned_long_ago(team: Team) -> None:
+    team.receiver("li")
+    stands, gone = team.alarm(priority=1), team.alarm(priority=1, kind="low")
+    team.settle(MINUTE)
+    team.returns(gone)
+    team.settle(16 * 3600)
+    team.policy((0, "li"))
+    team.settle(600)
+    assert team.lines()[-2:] == [
+        (stands, "call", 0, "li", "told", ""),
+        (gone, "call", 0, "li", "dropped", "past"),
+    ]
+    assert len(texts(team)) == 1
+    told = len(team.lines())
+    team.settle(3600)
+    assert [each[0] for each in team.lines()[told:]] in ([], [stands])
+
+
+@pytest.mark.parametrize(("still_min", "outcome"), [(25, ("told", "")), (35, ("dropped", "past"))])
+def test_return_during_a_standstill_is_told_up_to_half_an_hour(
+    team: Team, still_min: int, outcome: tuple[str, str]
+) -> None:
+    team.receiver("li")
+    team.policy((0, "li"))
+    alarm = team.alarm(priority=1)
+    team.returns(alarm)
+    team.settle(still_min * MINUTE)  # the platform stood still
+    assert [each[4:] for each in team.lines() if each[1] == "call"] == [outcome]
+
+
+def test_return_before_a_later_first_step_is_still_told_at_that_step(team: Team) -> None:
+    team.receiver("li")
+    team.policy((45, "li"))
+    alarm = team.alarm(priority=1)
+    team.returns(alarm)
+    team.settle(MINUTE)
+    team.settle(50 * MINUTE)
+    assert [each[3:5] for each in team.lines() if each[:2] == (alarm, "call")] == [("li", "told")]
+
+
 def test_step_that_finds_nobody_does_not_cost_its_wait(team: Team) -> None:
     team.receiver("li", enabled=False)
     team.receiver("wang")
