@@ -280,6 +280,11 @@ class Engine:
             if told:
                 self._store.notify()
         self._position = position
+        for channel_id, rule, error in outcome.failures:
+            log(
+                _LOGGER, logging.ERROR, "alerts.judge.failed", f"rule {rule.code} failed and begins anew: {error!r}",
+                channel_id=channel_id, kind=rule.kind, version=rule.version,
+            )  # fmt: skip
         for change in outcome.changes:
             CHANGES.labels(change.move).inc()
             log(

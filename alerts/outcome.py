@@ -136,6 +136,7 @@ class Outcome:
         late: readings that may correct a record.
         peaks: worst values of standing alarms.
         waited: channels never heard that are waited for, with since when.
+        failures: channels and rules whose judges failed and began anew, with the error.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -143,3 +144,4 @@ class Outcome:
     late: list[Late] = field(default_factory=list)
     peaks: dict[Subject, Peak] = field(default_factory=dict)
     waited: dict[int, int] = field(default_factory=dict)
+    failures: list[tuple[int, Assigned, Exception]] = field(default_factory=list)

@@ -6,7 +6,7 @@ anybody listened proves nothing; a channel that was never heard is waited for fr
 One lost gateway must make one alarm that calls. When a channel is due while nothing at all is heard of its gateway, the
 gateway is lost: its own health channel is raised, before its own time if need be but after `PARENT_WAIT_MS` and three
 of its periods, and explains the others, whichever was due first. Where a gateway has no health channel, the first
-channel that is due speaks for all. When anything of the gateway is heard, a silent channel is its own fault and calls at once.
+channel that is due speaks for all. When anything of the gateway is heard, a silent channel is its own fault and calls.
 A channel that had fallen silent by itself before speaks for nothing but itself.
 """
 

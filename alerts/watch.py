@@ -197,7 +197,10 @@ class Watch:
             # Of a gateway that is not heard nobody knows whether it is still so.
             if due_ms is not None and due_ms <= (known_ms := min(now_ms, self._silence.gateway_heard(gateway))):
                 for channel_id, rule, verdict in room.overdue(known_ms):
-                    self._conclude(self._seats[channel_id], rule, verdict)
+                    seat = self._seats[channel_id]
+                    # What was due long ago comes out of a log that is still being handed in.
+                    late = seat.logged is not None or now_ms - verdict.at_ms > seat.gap_ms
+                    self._conclude(seat, rule, verdict, late=late)
                     self._remember(channel_id)
 
     def compare(self, kind: Kind, found: Mapping[Subject, Change], now_ms: int) -> None:
@@ -245,6 +248,8 @@ class Watch:
         if not late and channel_id in self._late_held:
             self._release_late(channel_id, at_ms, value)
         taken = seat.room.take(channel_id, at_ms, value)
+        if seat.room.failures:
+            self._tell_failures(seat.room, at_ms)
         self._outcome.kept[channel_id] = Kept(memory, seat.channel.plan.unit, seat.step_ms)
         for rule, verdict in taken.verdicts:
             self._conclude(seat, rule, verdict, arrival.replayed, late)
@@ -301,6 +306,13 @@ class Watch:
         self._standing[change.subject] = peak
         self._note_standing(change.subject)
         self._outcome.changes.append(change)
+
+    def _tell_failures(self, room: Room, at_ms: int) -> None:
+        """Hand on which judges failed; what they had raised returns, since nobody follows it any more."""
+        for channel_id, rule, _ in room.failures:
+            self._give_back(Subject(channel_id, rule.kind), at_ms, JUDGED_ANEW)
+        self._outcome.failures += room.failures
+        room.failures.clear()
 
     def _note_late(self, subject: Subject, held: bool) -> None:
         channel_id = subject.channel_id

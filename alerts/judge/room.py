@@ -141,6 +141,8 @@ class Room:
     def __init__(self, channels: Iterable[ChannelPlan], memory: Mapping[int, Memory]) -> None:
         """Begin with what is remembered of the channels, by channel_id; unknown ones have seen nothing."""
         self.channels = {each.channel_id: each for each in channels}
+        self.failures: list[tuple[int, Assigned, Exception]] = []
+        """Channels whose judges failed since somebody last emptied this; each began anew."""
         self.memory = {channel_id: memory.get(channel_id) or Memory() for channel_id in self.channels}
         self._tellers = tuple(
             (channel_id, each.metric)
@@ -238,7 +240,13 @@ class Room:
         if judge is None:
             return None
         before = memory.states.get(rule.kind, judge.start)
-        after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
+        try:
+            after, verdict = judge.step(before, rule.parameters, at_ms, value, signals)
+        except Exception as error:  # noqa: BLE001 - one judge's fault must not stop all the others for ever
+            memory.states[rule.kind] = judge.start
+            channel_id = next(key for key, each in self.memory.items() if each is memory)
+            self.failures.append((channel_id, rule, error))
+            return None
         memory.states[rule.kind] = after
         if verdict is not None and rule.kind in EXPLAINED_BY_LIMIT:
             verdict = _explained(memory, verdict)

@@ -12,6 +12,8 @@ from fix_alerts import CHILL, DOOR, FROZEN, HUMIDITY, PLAIN, TRUCK, Cell, County
 from hanlu.alerts import operate
 from hanlu.alerts.config import EngineConfig
 from hanlu.alerts.engine import Engine
+from hanlu.alerts.judge.judges import JUDGES
+from hanlu.alerts.kind import Kind
 from hanlu.core.clock import ManualClock, SystemClock, from_ms, to_ms
 from hanlu.db.pool import connect
 
@@ -384,3 +386,38 @@ def test_device_whose_clock_is_behind_calls_at_the_pace_of_life(county: County) 
     assert county.query("SELECT called_at IS NULL, suppression_state FROM alerts.alarm WHERE kind = 'high'") == [
         (False, "NONE")
     ]
+
+
+def test_judge_that_fails_is_judged_anew_and_stops_nobody_else(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_at_minus_7(state: object, parameters: object, at_ms: int, value: float, signals: object) -> object:
+        if value == -7.0:
+            raise ZeroDivisionError
+        return sound.step(state, parameters, at_ms, value, signals)
+
+    sound = JUDGES[Kind.HIGH]
+    county.rules(NO_SILENCE)
+    county.arrive_all(minutes([-20.0] * 5 + [-5.0] * 60))
+    judge_all(county)
+    assert states(county) == [("UNACKNOWLEDGED", "NONE", None, True)]
+    monkeypatch.setitem(JUDGES, Kind.HIGH, sound._replace(step=fails_at_minus_7))
+    county.arrive_all([*minutes([-7.0] + [-5.0] * 60, first=65), *minutes([12.0] * 30, channel=CHILL, first=65)])
+    judge_all(county)
+    assert county.query("SELECT channel_id, process_state FROM alerts.alarm WHERE kind = 'high' ORDER BY alarm_id") == [
+        (FROZEN, "RTN_UNACKNOWLEDGED"),
+        (FROZEN, "UNACKNOWLEDGED"),
+        (CHILL, "UNACKNOWLEDGED"),
+    ]
+    assert ("judged_anew",) in county.query("SELECT note FROM alerts.journal WHERE event = 'return'")
+
+
+def test_door_that_time_alone_judges_calls_nobody_while_its_log_is_handed_in(county: County) -> None:
+    county.rules(rule("door", "door", parameters={"open_s": 240}), NO_SILENCE)
+    now = SystemClock().now_ms()
+    yesterday = now - 24 * HOUR
+    county.link(1)
+    with engine(county, ManualClock(now)) as running:
+        county.arrive([(DOOR, yesterday, 0.0), (DOOR, yesterday + MINUTE, 1.0)], recorded_ms=now)
+        while running.turn():
+            pass
+        running.turn()
+        assert county.query("SELECT kind FROM alerts.alarm WHERE called_at IS NOT NULL") == []
