@@ -168,25 +168,9 @@ def test_an_export_reads_back_the_same(rules: Run) -> None:
     assert rules("export", "none")[0] == 1
 
 
-def test_one_rule_in_force_is_tried_by_its_code_and_an_unknown_one_is_told_with_near_ones(
-    rules: Run, county: County, tmp_path: Path
+def test_a_rule_is_tried_on_what_was_measured_by_code_and_by_file(
+    rules: Run, file: Callable[..., str], county: County, tmp_path: Path
 ) -> None:
-    minute, start = 60_000, 1_700_000_000_000
-    county.arrive([(FROZEN, start + n * minute, -10.0 if 120 <= n < 300 else -19.0) for n in range(420)])
-    where = ("--channel", "gw-yanling/room-1/air_temperature", "--json")
-    assert {each["code"] for each in json.loads(rules("test", "frozen-air-high", *where)[1])} == {"frozen-air-high"}
-    assert json.loads(rules("test", "door", *where)[1]) == []
-    code, _, told = rules("test", "frozen-air-hihg", *where)
-    assert code == 2
-    assert (
-        "frozen-air-hihg is neither a file nor the code of a rule in force on this database; near: frozen-air-high"
-        in told
-    )
-    assert "hanlu rules list" in rules("test", "zzzzzz", *where)[2]
-    assert "cannot read" in rules("test", str(tmp_path / "none.toml"), *where)[2]
-
-
-def test_a_rule_is_tried_on_what_was_measured(rules: Run, file: Callable[..., str], county: County) -> None:
     minute, start = 60_000, 1_700_000_000_000
     county.arrive([(FROZEN, start + n * minute, -10.0 if 120 <= n < 300 else -19.0) for n in range(420)])
     code, out, _ = rules("test", "--channel", "gw-yanling/room-1/air_temperature", "--days", "1")
@@ -196,5 +180,13 @@ def test_a_rule_is_tried_on_what_was_measured(rules: Run, file: Callable[..., st
     off = Rule.model_validate({**air.model_dump(mode="json"), "enabled": False})
     words = ("test", file(off), "--channel", "gw-yanling/room-1/air_temperature", "--json")
     assert "high" not in {each["kind"] for each in json.loads(rules(*words)[1])}
+    where = ("--channel", "gw-yanling/room-1/air_temperature", "--json")
+    assert {each["code"] for each in json.loads(rules("test", "frozen-air-high", *where)[1])} == {"frozen-air-high"}
+    assert json.loads(rules("test", "door", *where)[1]) == []
+    code, _, told = rules("test", "frozen-air-hihg", *where)
+    assert code == 2
+    assert "is neither a file nor the code of a rule in force on this database; near: frozen-air-high" in told
+    assert "hanlu rules list" in rules("test", "zzzzzz", *where)[2]
+    assert "cannot read" in rules("test", str(tmp_path / "none.toml"), *where)[2]
     assert rules("test", "--channel", "gw-9/x/y")[0] == 2
     assert rules("test", "--channel", "gw-9/x/y", "--days", "0")[0] == 2
