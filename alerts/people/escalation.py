@@ -15,6 +15,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.workdays import CHINA
 from hanlu.core.clock import from_ms, to_ms
 
@@ -47,7 +48,7 @@ class Step(_Model):
     @model_validator(mode="after")
     def _somebody(self) -> Self:
         if not self.receivers and not self.rotas:
-            raise ValueError("a step needs a receiver or a rota")
+            raise FormError("step_empty")
         return self
 
 
@@ -92,7 +93,7 @@ class Policy(_Model):
     def _in_order(self) -> Self:
         minutes = [each.after_min for each in self.steps]
         if minutes != sorted(minutes):
-            raise ValueError("steps stand in the order of their minutes")
+            raise FormError("step_order")
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from hanlu.alerts.people.escalation import NodePolicy, Policy, ladder
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.manage import delete_policy, save_policy
 from hanlu.alerts.people.office import Form, Node, Office, View, codes, form_of, one, sentence
 from hanlu.alerts.people.rota import on_call
@@ -79,7 +80,7 @@ def add_escalation_pages(routes: APIRouter, office: Office) -> None:
             with office.connection() as connection:
                 save_policy(connection, node.organisation_id, policy, version, person.login)
         except (ValidationError, UsageError, ConflictError) as error:
-            words = str(error) if isinstance(error, ConflictError) else sentence(error)
+            words = sentence(error, office.web.pages.language(request))
             status = 409 if isinstance(error, ConflictError) else 422
             return page(request, person, code, 1, status, form=_raw(form), error=words)
         office.audit(person, "escalation.save", code, version=version + 1)
@@ -122,7 +123,7 @@ def _known(view: View, policy: Policy) -> None:
     for step in policy.steps:
         unknown = [*sorted(set(step.receivers) - receivers), *sorted(set(step.rotas) - rotas)]
         if unknown:
-            raise UsageError(f"there is no receiver or rota {', '.join(unknown)}")
+            raise FormError("receiver_or_rota", ", ".join(unknown))
 
 
 def _document(form: Form) -> dict[str, Any]:

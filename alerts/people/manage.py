@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from hanlu.alerts.people.channels.transport import check_url
 from hanlu.alerts.people.config import NotifyConfig
 from hanlu.alerts.people.escalation import Policy
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.model import ReceiverKind, line_of, parse_secret, parse_settings
 from hanlu.alerts.people.rota import Rota
 from hanlu.core.clock import from_ms
-from hanlu.core.errors import ConflictError, NotFoundError, UsageError
+from hanlu.core.errors import ConflictError, NotFoundError
 from hanlu.db.pool import Connection
 from hanlu.db.queries import load_queries
 
@@ -121,11 +122,11 @@ def change_receiver(connection: Connection, config: NotifyConfig, new: NewReceiv
         if before is None:
             raise NotFoundError(f"there is no receiver {new.code}")
         if before["kind"] != new.kind.value:
-            raise UsageError("the kind of a receiver stays; make a new one")
+            raise FormError("kind_stays")
         secret = parse_secret(new.kind, new.secret) if new.secret else None
         if secret is None and getattr(settings, "base_url", None) != before["settings"].get("base_url"):
             # Else whoever may edit could have the key sent to an address of their own.
-            raise UsageError("another service address needs the key to be given again")
+            raise FormError("key_again")
         # Where the address makes the line, a new address is a new line; where the key does, only a new key is.
         by_key = new.kind in {ReceiverKind.WECOM, ReceiverKind.DINGTALK, ReceiverKind.FEISHU}
         line = before["line"] if by_key and secret is None else line_of(new.kind, settings, secret)
@@ -191,11 +192,11 @@ def add_mute(connection: Connection, mute: NewMute, actor: str) -> int:
     """
     reason = mute.reason.strip()
     if not reason or len(reason) > 300:
-        raise UsageError("a mute needs a reason, of at most 300 characters")
+        raise FormError("mute_reason")
     if not mute.priorities or not set(mute.priorities) <= {1, 2, 3}:
-        raise UsageError("a mute needs the priorities it is for")
+        raise FormError("mute_priorities")
     if not 0 < mute.ends_ms - mute.begins_ms <= MOST_MUTED_MS:
-        raise UsageError("a mute ends after it begins, and within 30 days")
+        raise FormError("mute_span")
     values = {
         "organisation_id": mute.organisation_id,
         "site_id": mute.site_id,
@@ -231,9 +232,9 @@ def _settings(config: NotifyConfig, new: NewReceiver) -> Any:
         if url is not None:
             check_url(config, url)
     if not new.name.strip() or len(new.name) > 80:
-        raise UsageError("a receiver needs a name, of at most 80 characters")
+        raise FormError("receiver_name")
     if new.lang not in {"zh", "en"}:
-        raise UsageError("a receiver's language is zh or en")
+        raise FormError("receiver_lang")
     return settings
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from hanlu.core.errors import UsageError
+from hanlu.alerts.people.fault import FormError, form_error
 
 __all__ = [
     "SECRETS",
@@ -58,7 +58,7 @@ class _Model(BaseModel):
 def _phones(values: tuple[str, ...]) -> tuple[str, ...]:
     for each in values:
         if not _PHONE.fullmatch(each):
-            raise ValueError(f"{each[:20]!r} is no telephone number: digits only, with + before a country code")
+            raise FormError("phone", repr(each[:20]))
     return values
 
 
@@ -72,7 +72,7 @@ class EmailSettings(_Model):
     def _addresses(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for each in values:
             if not _ADDRESS.fullmatch(each):
-                raise ValueError(f"{each[:80]!r} is no e-mail address")
+                raise FormError("mail", repr(each[:80]))
         return values
 
 
@@ -134,7 +134,7 @@ class WebhookSecret(_Model):
         except (ValueError, binascii.Error):
             size = 0
         if not text.startswith("whsec_") or not 24 <= size <= 64:
-            raise ValueError("a webhook's key is whsec_ and 24 to 64 bytes as base64")
+            raise FormError("webhook_key")
         return value
 
 
@@ -153,7 +153,7 @@ class KeySecret(_Model):
     @classmethod
     def _form(cls, value: SecretStr) -> SecretStr:
         if not re.fullmatch(r"[A-Za-z0-9_-]{8,200}", value.get_secret_value()):
-            raise ValueError("paste the bot's address, or the key at its end")
+            raise FormError("bot_key")
         return value
 
 
@@ -226,7 +226,7 @@ def parse_settings(kind: ReceiverKind, values: Mapping[str, Any]) -> Any:
 
 def parse_secret(kind: ReceiverKind, values: Mapping[str, Any]) -> Any:
     """Return the secret of a kind; UsageError says what is wrong, without repeating it."""
-    return _parsed(SECRETS[kind], values, secret=True)
+    return _parsed(SECRETS[kind], values)
 
 
 def line_of(kind: ReceiverKind, settings: Any, secret: Any) -> str:
@@ -247,15 +247,11 @@ def masked(kind: ReceiverKind) -> dict[str, str]:
     return dict.fromkeys(SECRETS[kind].model_fields, "••••••••")
 
 
-def _parsed(model: type[_Model], values: Mapping[str, Any], *, secret: bool = False) -> Any:
+def _parsed(model: type[_Model], values: Mapping[str, Any]) -> Any:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        parts = []
-        for each in error.errors(include_url=False, include_input=not secret):
-            name = ".".join(str(part) for part in each["loc"])
-            parts.append(f"{name}: {each['msg'].removeprefix('Value error, ')}")
-        raise UsageError("; ".join(parts)) from None
+        raise form_error(error) from None
 
 
 def _bare_key(text: str) -> str:

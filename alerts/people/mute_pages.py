@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from psycopg.rows import dict_row
 from starlette.responses import RedirectResponse, Response
 
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.manage import NewMute, add_mute, end_mute
-from hanlu.alerts.people.office import Form, Office, form_of, one
+from hanlu.alerts.people.office import Form, Office, form_of, one, sentence
 from hanlu.alerts.people.workdays import CHINA
 from hanlu.core.clock import from_ms, to_ms
 from hanlu.core.errors import NotFoundError, UsageError
@@ -74,7 +75,7 @@ def add_mute_pages(routes: APIRouter, office: Office) -> None:
                 mute_id = add_mute(connection, mute, person.login)
         except UsageError as error:
             shown = {name: one(form, name) for name in ("begins", "ends", "reason")}
-            return page(request, person, 422, error=str(error), form=shown)
+            return page(request, person, 422, error=sentence(error, office.web.pages.language(request)), form=shown)
         office.audit(person, "mute.begin", str(mute_id), reason=mute.reason)
         return RedirectResponse(_PAGE, status_code=303)
 
@@ -99,4 +100,4 @@ def _instant(text: str) -> int:
     try:
         return to_ms(datetime.fromisoformat(text).replace(tzinfo=CHINA))
     except ValueError:
-        raise UsageError("give begin and end as date and time") from None
+        raise FormError("mute_times") from None

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from hanlu.alerts.desk import Desk
 from hanlu.alerts.people.config import NotifyConfig
 from hanlu.alerts.people.directory import Directory, read_directory
+from hanlu.alerts.people.fault import Fault, FormError, form_error
 from hanlu.alerts.people.model import Receiver
-from hanlu.core.errors import NotFoundError, UsageError
+from hanlu.core.errors import ConflictError, NotFoundError, UsageError
 from hanlu.db.pool import Connection, translated
 from hanlu.db.queries import load_queries
 from hanlu.registry.access import Person, Role
@@ -166,14 +167,10 @@ def codes(form: Form, name: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def sentence(error: UsageError | ValidationError) -> str:
-    """Return what is wrong with a form, in one line."""
-    if isinstance(error, UsageError):
-        return str(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return (
-        f"{where}: {first['msg'].removeprefix('Value error, ')}"
-        if where
-        else first["msg"].removeprefix("Value error, ")
-    )
+def sentence(error: UsageError | ConflictError | ValidationError, lang: str) -> str:
+    """Return what is wrong with a form, in one line, in "zh" or "en"."""
+    if isinstance(error, ConflictError):
+        return Fault("people.fault.changed").text(lang)
+    if isinstance(error, ValidationError):
+        error = form_error(error)
+    return error.text(lang) if isinstance(error, FormError) else str(error)

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.manage import NewReceiver, add_receiver, change_receiver
 from hanlu.alerts.people.model import SECRETS, Receiver, ReceiverKind
-from hanlu.alerts.people.office import Form, Office, View, codes, form_of, one
+from hanlu.alerts.people.office import Form, Office, View, codes, form_of, one, sentence
 from hanlu.alerts.people.trial import send_trial
 from hanlu.core.errors import ConflictError, NotFoundError, UsageError
 from hanlu.registry.access import Person, Role
@@ -72,7 +73,7 @@ def add_receiver_pages(routes: APIRouter, office: Office) -> None:
         except (UsageError, ConflictError) as error:
             shown = {name: values[0] for name, values in form.items() if name not in SECRETS[kind].model_fields}
             taken = isinstance(error, ConflictError)
-            words = "taken" if taken and not version else str(error)
+            words = "taken" if taken and not version else sentence(error, office.web.pages.language(request))
             return editor(request, person, kind, 409 if taken else 422, receiver=before, form=shown, error=words)
         office.audit(person, "receiver.change" if version else "receiver.add", code, kind=kind.value)
         if made_key:
@@ -124,7 +125,7 @@ def _kind(form: Form) -> ReceiverKind:
     try:
         return ReceiverKind(one(form, "kind"))
     except ValueError:
-        raise UsageError("there is no such kind of receiver") from None
+        raise FormError("kind") from None
 
 
 def _written(form: Form, kind: ReceiverKind, organisation_id: int, secret: dict[str, str]) -> NewReceiver:

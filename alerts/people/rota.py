@@ -14,6 +14,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.workdays import CHINA, Workdays
 from hanlu.core.clock import from_ms, to_ms
 
@@ -70,7 +71,7 @@ class Rota(_Model):
     @model_validator(mode="after")
     def _names(self) -> Self:
         if len({each.name for each in self.shifts}) < len(self.shifts):
-            raise ValueError("two shifts have the same name")
+            raise FormError("shift_twice")
         return self
 
     def member(self, shift: Shift, at_ms: int) -> str:

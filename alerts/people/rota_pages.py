@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
+from hanlu.alerts.people.fault import FormError
 from hanlu.alerts.people.log_pages import count_untold
 from hanlu.alerts.people.manage import delete_holiday, delete_rota, save_holiday, save_rota
 from hanlu.alerts.people.office import Form, Office, View, codes, form_of, one, sentence
@@ -97,7 +98,7 @@ def _add_rotas(routes: APIRouter, office: Office) -> None:
             with office.connection() as connection:
                 save_rota(connection, owner, rota, version, person.login)
         except (ValidationError, UsageError, ConflictError) as error:
-            words = str(error) if isinstance(error, ConflictError) else sentence(error)
+            words = sentence(error, office.web.pages.language(request))
             status = 409 if isinstance(error, ConflictError) else 422
             return editor(request, person, code if version else "", status, form=_again(form), error=words)
         office.audit(person, "rota.save", code, version=version + 1)
@@ -171,7 +172,7 @@ def _known(view: View, named: set[str]) -> None:
     """Say so when a receiver is named that is not there for the person."""
     unknown = sorted(named - {each.code for each in view.receivers})
     if unknown:
-        raise UsageError(f"there is no receiver {', '.join(unknown)}")
+        raise FormError("receiver", ", ".join(unknown))
 
 
 def _document(form: Form) -> dict[str, Any]:

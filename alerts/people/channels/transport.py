@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from hanlu.alerts.people.channels.contract import Answer, Outcome, Request
 from hanlu.alerts.people.config import NotifyConfig
+from hanlu.alerts.people.fault import FormError
 from hanlu.core.errors import UsageError
 
 __all__ = ["allowed_address", "check_url", "send"]
@@ -48,14 +49,17 @@ def check_url(config: NotifyConfig, url: str) -> None:
     except ValueError:
         port_is_bad = True
     if not host or port_is_bad or parts.username is not None or parts.fragment:
-        raise UsageError("an address of a webhook is https://host/path, without user and fragment")
+        raise FormError("url")
     if parts.scheme == "http" and host not in _LOOPBACK and host not in config.allow_http_hosts:
-        raise UsageError(f"{host}: webhooks need https (or notify.allow_http_hosts must name the host)")
+        raise FormError("url_https", host)
     if parts.scheme not in {"http", "https"}:
-        raise UsageError("an address of a webhook begins with https://")
-    with suppress(ValueError):
-        if not allowed_address(config, ip_address(host)):
-            raise UsageError(f"{host}: not a public address (notify.allow_networks can allow private ones)")
+        raise FormError("url_scheme")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return  # a name: what it resolves to is looked at when it is called
+    if not allowed_address(config, address):
+        raise FormError("url_private", host)
 
 
 def allowed_address(config: NotifyConfig, address: IPv4Address | IPv6Address) -> bool:

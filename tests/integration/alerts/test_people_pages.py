@@ -77,27 +77,32 @@ def test_change_without_a_key_keeps_it_but_another_address_needs_it_again(desk: 
     stolen = receiver_form(version="2", key="", base_url=team.channels.url("/thief"))
     answer = desk.post("/console/people/receivers", data=stolen)
     assert answer.status_code == 422
-    assert "key to be given again" in answer.text
+    assert "请重新填写密钥" in answer.text
     late = receiver_form(version="1", key="")
     assert desk.post("/console/people/receivers", data=late).status_code == 409
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "english", "chinese"),
     [
-        ({"key": "short"}, "paste the bot"),
-        ({"kind": "email", "to": "nobody"}, "is no e-mail address"),
+        ({"key": "short"}, "paste the bot", "密钥：请粘贴机器人地址"),
+        ({"kind": "email", "to": "nobody"}, "is no e-mail address", "不是电子邮件地址"),
+        ({"kind": "email", "to": ""}, "must not be empty", "不能为空，请填写。"),
         ({"kind": "sms", "numbers": "12ab", "sign_name": "x", "template_code": "SMS_1",
-          "access_key_id": "abcd", "access_key_secret": "abcd"}, "no telephone number"),
-        ({"kind": "webhook", "url": "http://192.0.2.7/x", "key": ""}, "webhooks need https"),
-        ({"kind": "webhook", "url": "https://10.0.0.7/x", "key": ""}, "not a public address"),
-        ({"kind": "webhook", "url": "https://user:pass@example.org/x", "key": ""}, "without user"),
+          "access_key_id": "abcd", "access_key_secret": "abcd"}, "no telephone number", "不是电话号码"),
+        ({"kind": "webhook", "url": "http://192.0.2.7/x", "key": ""}, "webhooks need https", "必须使用 https"),
+        ({"kind": "webhook", "url": "https://10.0.0.7/x", "key": ""}, "not a public address", "不是公网地址"),
+        ({"kind": "webhook", "url": "https://user:pass@example.org/x", "key": ""}, "without user", "不能带用户名"),
     ],
 )  # fmt: skip
-def test_bad_receiver_is_refused_with_what_to_do(desk: TestClient, fields: dict[str, str], words: str) -> None:
-    answer = desk.post("/console/people/receivers", data=receiver_form(**fields))
-    assert answer.status_code == 422
-    assert words in answer.text
+def test_bad_receiver_is_refused_with_what_to_do_in_the_readers_language(
+    desk: TestClient, fields: dict[str, str], english: str, chinese: str
+) -> None:
+    for lang, words, not_these in (("en", english, chinese), ("zh", chinese, english)):
+        answer = desk.post("/console/people/receivers", data=receiver_form(**fields), headers={"Accept-Language": lang})
+        assert answer.status_code == 422
+        assert words in answer.text
+        assert not_these not in answer.text
 
 
 def test_webhook_key_that_was_made_is_shown_once(desk: TestClient) -> None:
@@ -155,7 +160,7 @@ def test_rota_from_the_form_says_who_is_on_call(desk: TestClient, team: Team) ->
     assert "王师傅" in page
     wrong = desk.post("/console/people/rotas", data=form | {"code": "other", "s0_members": "ghost"})
     assert wrong.status_code == 422
-    assert "there is no receiver ghost" in wrong.text
+    assert "没有这个接收人：ghost" in wrong.text
     again = desk.post("/console/people/rotas", data=form | {"version": "1", "name": "新名"})
     assert again.status_code == 303
     assert desk.post("/console/people/rotas", data=form | {"version": "1"}).status_code == 409
@@ -189,7 +194,7 @@ def test_mute_begins_and_ends_by_the_form(desk: TestClient, team: Team) -> None:
         "where": "site:yanling-store", "begins": "2026-01-01T08:00", "ends": "2026-01-20T08:00", "priority": "2",
         "reason": "", **CSRF,
     }  # fmt: skip
-    assert "needs a reason" in desk.post("/console/people/mutes", data=form).text
+    assert "静默需要写明原因" in desk.post("/console/people/mutes", data=form).text
     assert desk.post("/console/people/mutes", data=form | {"reason": "检修"}).status_code == 303
     assert desk.post("/console/people/mutes", data=form | {"where": "site:anren-store"}).status_code == 404
     assert "检修" in text(desk, "/console/people/mutes")
