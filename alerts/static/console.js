@@ -163,7 +163,8 @@ function carry(old, fresh) {
   return old.contains(document.activeElement) ? same(document.activeElement) : undefined;
 }
 
-const busy = (element) => element.querySelector('details.acknowledge[open], .quiet-form :focus, dialog[open]');
+// What is being pressed is left as well: a button put anew between press and release would not feel the click.
+const busy = (element) => element.querySelector('details.acknowledge[open], .quiet-form :focus, dialog[open], :active');
 
 /** Puts `fresh` in the place of `old`, focus and ticks kept; not while somebody is writing in it. */
 export function replace(old, fresh) {
