@@ -76,11 +76,11 @@ def test_the_list_shows_rules_with_their_channels(rules: Run) -> None:
 def test_a_channel_says_what_is_in_force_there_and_why(rules: Run) -> None:
     code, out, _ = rules("list", "--channel", "gw-yanling/room-1/air_temperature")
     assert code == 0
-    assert "air-high (version 1), priority 2" in out
-    assert "chosen because it names: sort, profiled; before limit-high" in out
+    assert "frozen-air-high (version 1), priority 2" in out
+    assert "chosen because it names: limit, sort; before air-high, limit-high" in out
     assert "setpoint -15" in out
     told = json.loads(rules("list", "--channel", "gw-yanling/room-1/air_temperature", "--json")[1])
-    assert {"kind": "high", "code": "air-high"}.items() <= told["rules"][0].items()
+    assert {"kind": "high", "code": "frozen-air-high"}.items() <= told["rules"][0].items()
     code, _, err = rules("list", "--channel", "gw-9/x/y")
     assert (code, "there is no channel gw-9/x/y" in err) == (2, True)
 
