@@ -25,7 +25,7 @@ from hanlu.registry.access import Person
 __all__ = ["LANGUAGE_COOKIE", "ROOMS_WITH_PAGES", "HtmlPages"]
 
 ROOMS_WITH_PAGES = ("app", "registry", "ingest", "alerts", "trace")
-"""Rooms whose `templates`, `static` and `i18n.json` (their folders' too) are joined; a later room adds its name here."""
+"""Rooms whose `templates`, `static` and `i18n.json` (of folders too) are joined; a later room adds its name here."""
 
 LANGUAGE_COOKIE = "lang"
 _LANGUAGE_COOKIE_S = 365 * 24 * 3600

@@ -413,7 +413,15 @@ def _journal(
 
 def quick_config(**more: Any) -> NotifyConfig:
     """Return settings without waits that only cost tests time."""
-    values = {"group_wait_s": 20.0, "critical_wait_s": 0.0, "connect_s": 2.0, "deadline_s": 2.0, **more}
+    local = ("127.0.0.0/8", "::1/128")
+    values = {
+        "allow_networks": local,
+        "group_wait_s": 20.0,
+        "critical_wait_s": 0.0,
+        "connect_s": 2.0,
+        "deadline_s": 2.0,
+        **more,
+    }
     return NotifyConfig(**values)
 
 

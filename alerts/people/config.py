@@ -34,9 +34,9 @@ class NotifyConfig(BaseModel):
         (), description="Hosts that webhooks may reach by plain http; this machine always may be."
     )
     allow_networks: tuple[str, ...] = Field(
-        ("127.0.0.0/8", "::1/128"),
-        description="Private networks webhooks and bots may reach, as CIDR; public addresses always may be. The default"
-        " is this machine; () = public addresses only.",
+        (),
+        description="Private networks webhooks and bots may reach, as CIDR; public addresses always may be. Who may"
+        " edit receivers may then have messages posted to every service there, this machine's with 127.0.0.0/8.",
     )
     group_wait_s: float = Field(
         20.0,

@@ -317,7 +317,8 @@ def test_process_killed_while_it_sends_repeats_marked(county: County, channels: 
     code = (
         "import sys, threading\nfrom hanlu.alerts.people.config import NotifyConfig\n"
         "from hanlu.alerts.people.notifier import run\n"
-        "run(NotifyConfig(critical_wait_s=0, poll_s=0.1), sys.argv[1], threading.Event())\n"
+        "here = ('127.0.0.0/8',)\n"
+        "run(NotifyConfig(critical_wait_s=0, poll_s=0.1, allow_networks=here), sys.argv[1], threading.Event())\n"
     )
     command = [sys.executable, "-P", "-c", code, county.url]
     first = subprocess.Popen(command)

@@ -69,7 +69,7 @@ def test_a_good_file_has_no_faults() -> None:
         ("time_to_respond_min = 30", "time_to_respond_min = 0", "time_to_respond_min: must be at least 1"),
         ('cause_zh = "一"\n', "", "mine: rationalization.cause_zh: is missing"),
         ('cause_en = "a"', 'cause_en = ""', "mine: rationalization.cause_en: must not be empty"),
-        ("zone =", "zoen =", "mine: applies.zoen: unknown field; did you mean zone?"),
+        ("zone =", "zonex =", "mine: applies.zonex: unknown field; did you mean zone?"),
         ('zone = "room-a"', 'channel = "room-a"', "mine: applies.channel: a channel is gateway/device/metric"),
         ('zone = "room-a"', 'profile = "x"\nprofiled = false', "mine: applies.profiled: profile and profiled = false"),
         ('code = "mine"', 'code = "Mine!"', "Mine!: code: must be lower-case letters"),
