@@ -274,5 +274,5 @@ setInterval(() => state.dataset.state === 'on' && !document.hidden && refresh('[
 addEventListener('pagehide', () => source.close());
 addEventListener('pageshow', (event) => event.persisted && connect());
 document.addEventListener('toggle', (event) => {
-  if (event.target.matches?.('.acknowledge[open]')) event.target.querySelector('textarea').focus();
+  if (event.target.matches?.('.acknowledge[open]')) event.target.querySelector('textarea, input:not([type=hidden])')?.focus();
 }, true);
