@@ -82,7 +82,7 @@ def fill(county: County) -> dict[str, Any]:
     for minute in range(-300, 0):
         at = end_ms + minute * MINUTE
         if not -170 < minute < -140:
-            cells += [(FROZEN, at, -18.0 + max(0, minute + 50) * 0.2), (DEFROST, at, float(-230 < minute < -190))]
+            cells += [(FROZEN, at, -18.0 + max(0, minute + 60) * 0.2), (DEFROST, at, float(-230 < minute < -190))]
         cells += [(CHILL, at, 4.0 + minute % 7 / 10), (HUMIDITY, at, 85.0), (DOOR, at, float(minute % 90 == 0))]
     county.arrive(cells)
     county.arrive([(TRUCK, end_ms + minute * MINUTE, 5.0) for minute in range(-300, -12)])

@@ -45,13 +45,13 @@ def engine_running(county: County) -> Iterator[None]:
 
 
 def fill(county: County) -> None:
-    """Five hours of two rooms and a truck; the frozen room warms for the last fifty minutes."""
+    """Five hours of two rooms and a truck; the frozen room warms for the last hour."""
     end = now_ms()
     cells = []
     for minute in range(-300, 0):
         at = end + minute * MINUTE
         if not -170 < minute < -140:
-            cells += [(FROZEN, at, -18.0 + max(0, minute + 50) * 0.2), (DEFROST, at, float(-230 < minute < -190))]
+            cells += [(FROZEN, at, -18.0 + max(0, minute + 60) * 0.2), (DEFROST, at, float(-230 < minute < -190))]
         cells += [(CHILL, at, 4.0 + minute % 7 / 10), (HUMIDITY, at, 85.0), (DOOR, at, float(minute % 90 == 0))]
     county.arrive(cells)
     county.arrive([(TRUCK, end + minute * MINUTE, 5.0 + minute % 5 / 10) for minute in range(-300, -12)])
