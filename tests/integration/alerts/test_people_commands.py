@@ -15,9 +15,14 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def settings_file(team: Team, tmp_path: Path) -> str:
-    """A settings file that names the team's database."""
+    """A settings file that names the team's database and lets messages reach the servers of the test."""
     path = tmp_path / "hanlu.json"
-    path.write_text(json.dumps({"database": {"url": team.county.url}, "data": {"folder": str(tmp_path)}}))
+    settings = {
+        "database": {"url": team.county.url},
+        "data": {"folder": str(tmp_path)},
+        "notify": {"allow_networks": ["127.0.0.0/8"]},
+    }
+    path.write_text(json.dumps(settings))
     return str(path)
 
 
