@@ -70,7 +70,11 @@ def test_the_list_shows_rules_with_their_channels(rules: Run) -> None:
     assert code == 0
     assert all(rule.code in out for rule in shipped_rules())
     doors = json.loads(rules("list", "--kind", "door", "--json")[1])
-    assert [(each["code"], each["version"], each["channels"]) for each in doors] == [("door", 1, 1)]
+    assert [(each["code"], each["version"], each["channels"]) for each in doors] == [
+        ("door", 1, 1),
+        ("door-pre-cooler", 1, 0),
+        ("door-reefer", 1, 0),
+    ]
 
 
 def test_a_channel_says_what_is_in_force_there_and_why(rules: Run) -> None:
