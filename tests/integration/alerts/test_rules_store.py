@@ -205,15 +205,15 @@ def test_a_rehearsal_says_what_would_have_been_raised_and_keeps_nothing(connecti
     seed_defaults(connection)
     minute, start = 60_000, 1_700_000_000_000
     warm = range(120, 300)
-    county.arrive([(FROZEN, start + n * minute, -10.0 if n in warm else -19.0) for n in range(420)])
+    county.arrive([(FROZEN, start + n * minute, -10.0 if n in warm else -19.0) for n in range(900)])
     every = read_facts(connection)
     room = room_of(next(each for each in every if each.channel_id == FROZEN), every)
     with connection.transaction():
-        past = list(past_readings(connection, [each.channel_id for each in room], start, start + 420 * minute))
+        past = list(past_readings(connection, [each.channel_id for each in room], start, start + 900 * minute))
         found = [each for each in rehearse(rules_in_force(connection), room, past) if each.kind == "high"]
-    assert len(past) == 420
-    assert [(each.code, each.start_ms) for each in found] == [("air-high", start + 120 * minute)]
-    assert found[0].returned_ms is not None
+    assert len(past) == 900
+    assert [(each.code, each.start_ms) for each in found] == [("frozen-air-high", start + 120 * minute)]
+    assert found[0].returned_ms is not None  # hours after the air, with the goods
     assert county.query("SELECT count(*) FROM alerts.alarm")[0][0] == 0
 
 
