@@ -17,7 +17,7 @@ PUBLIC = {
     "/trace/bundle", "/trace/chain", "/label/01/{rest:path}",
     # a gateway before anybody knows it: guarded by its token or key, and by a limit of tries
     "/api/enrol", "/api/enrol/challenge", "/api/enrol/renew",
-    # an alarm acknowledged from its message: guarded by a token that serves once, and by a limit of tries
+    # an alarm acknowledged from its message: guarded by a random token that serves once
     "/alarm/acknowledge/{token}",
 }  # fmt: skip
 """Paths anybody may open; a new one is added here by decision, not by accident."""
